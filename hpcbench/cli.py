@@ -1,0 +1,100 @@
+"""The command line: ``hpcbench COMMAND``; each command's module is imported only when it runs.
+
+A command module offers ``add_arguments(parser)`` and ``command(arguments) -> exit code``.
+Options with a dot, such as ``--train.window 64``, override fields of the command's
+configuration file: a module that has one sets ``TAKES_OVERRIDES = True`` and finds them in
+``arguments.overrides``.
+"""
+
+import argparse
+import importlib
+import sys
+from typing import Any, NoReturn
+
+from hpcbench import __version__
+from hpcbench.errors import HpcbenchError, InputError, nearest
+
+COMMANDS = {
+    "doctor": ("jobs.doctor", "what this machine has, what is missing and how to get it"),
+    "simulate": ("sims.simulate", "integrate a system from a spec and write its dataset"),
+    "inspect": ("analysis.inspect", "summarise, check and draw a dataset"),
+    "train": ("hpcbench.train", "train a forecaster and evaluate its forecasts"),
+    "forecast": ("hpcbench.forecast", "forecast with a trained model and score it"),
+    "report": ("analysis.report", "tables, plots and one HTML page from runs"),
+    "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
+}
+"""Command name → (module that implements it, one-line summary)."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells report it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line that names the nearest valid choice."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code (0, or that of the error it met)."""
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except HpcbenchError as error:
+        print(f"hpcbench: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("hpcbench: interrupted; what was written is kept", file=sys.stderr, flush=True)
+        return INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if argv else InputError.exit_code
+    if argv[0] == "--version":
+        print(f"hpcbench {__version__}")
+        return 0
+    name = argv[0]
+    if name not in COMMANDS:
+        valid = ", ".join(COMMANDS)
+        raise InputError(f'"{name}": no such command{nearest(name, COMMANDS)}; valid: {valid}')
+    module_name, summary = COMMANDS[name]
+    module: Any = importlib.import_module(module_name)
+    parser = Parser(prog=f"hpcbench {name}", description=summary, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    module.add_arguments(parser)
+    plain, overrides = _split_overrides(argv[1:])
+    arguments = parser.parse_args(plain)
+    if overrides and not getattr(module, "TAKES_OVERRIDES", False):
+        raise InputError(f"{parser.prog}: {overrides[0]}: no such option; see {parser.prog} --help")
+    arguments.overrides = overrides
+    return int(module.command(arguments))
+
+
+def _split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Separate ``--a.b value`` and ``--a.b=value`` from the command's own arguments."""
+    plain: list[str] = []
+    overrides: list[str] = []
+    position = 0
+    while position < len(argv):
+        name, equals, _ = argv[position].partition("=")
+        if name.startswith("--") and "." in name:
+            width = 1 if equals else 2
+            overrides += argv[position : position + width]
+            position += width
+        else:
+            plain.append(argv[position])
+            position += 1
+    return plain, overrides
+
+
+def _overview() -> str:
+    lines = ["usage: hpcbench COMMAND [options]", ""]
+    lines += [f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines += ["", "hpcbench COMMAND --help explains one command; --version prints the version."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
