@@ -1,0 +1,19 @@
+"""Run the tests marked ``mpi`` inside an MPI job: ``mpiexec -n 2 python tests/run_mpi.py``.
+
+Every rank runs the same tests in the same order; rank 0 alone prints the progress. A failing
+rank reports on standard error and ends the job (see conftest.py).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from mpi4py import MPI
+
+if __name__ == "__main__":
+    if MPI.COMM_WORLD.Get_rank() > 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.chdir(Path(__file__).resolve().parent.parent)
+    arguments = sys.argv[1:] or ["tests"]
+    raise SystemExit(pytest.main(["-q", "-m", "mpi", "-p", "no:cacheprovider", *arguments]))
