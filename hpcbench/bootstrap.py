@@ -46,8 +46,10 @@ HOROVOD = "0.28.1"
 BUILD_TOOLS = ("setuptools", "wheel", "cmake", "ninja")
 HOROVOD_NEEDS = ("cffi", "cloudpickle", "psutil", "pyyaml", "packaging")
 LOG_TAIL_LINES = 25
+# Exit codes, as in hpcbench.errors.
+WRONG_INPUT = 2
 ENVIRONMENT_LACKS = 4
-"""Exit code of a set-up that this machine lacks something for (as in hpcbench.errors)."""
+INTERRUPTED = 130
 
 COMPILER_WRAPPER = """#!/bin/sh
 # torch's headers need C++17, while Horovod's CMake asks for C++14. The run path lets the built
@@ -90,14 +92,16 @@ def main(argv: list[str]) -> int:
             {**os.environ, **launch_environment()},
         )
     if argv:
-        fail(f"unknown arguments: {' '.join(argv)}; valid: none, or --mpirun ARGUMENTS", 2)
+        fail(
+            f"unknown arguments: {' '.join(argv)}; valid: none, or --mpirun ARGUMENTS", WRONG_INPUT
+        )
     with one_at_a_time():
         wanted = {
             "inputs": hash_of(
                 *((ROOT / name).read_bytes() for name in ("constraints.txt", "pyproject.toml")),
                 Path(__file__).read_bytes(),
             ),
-            "python": f"{platform.python_version()} {Path(sys.executable).resolve()}",
+            "python": f"{platform.python_version()} {base_python()}",
             "mpi": mpi["identity"],
             "gpu": has_gpu(),
             "place": str(VENV),
@@ -221,8 +225,12 @@ def install_horovod(
         wrapper.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         building.rename(folder)
+    installed = VENV / ".horovod-key"
+    if installed.exists() and installed.read_text() == key:
+        return
     wheel = next(folder.glob("horovod-*.whl"))
     pip("install Horovod", "install", "--no-deps", "--force-reinstall", str(wheel))
+    installed.write_text(key)
 
 
 def nccl_flags() -> dict[str, str]:
@@ -262,7 +270,7 @@ def find_mpi() -> dict[str, str]:
     """Return the kind (site or wheel), launcher and identity of the MPI to use."""
     kind = os.environ.get("HPCBENCH_MPI", "")
     if kind not in ("", "site", "wheel"):
-        fail(f'HPCBENCH_MPI="{kind}" is neither "site" nor "wheel"')
+        fail(f'HPCBENCH_MPI="{kind}" is neither "site" nor "wheel"', WRONG_INPUT)
     # An activated .venv puts its own mpicc on PATH: that one is the wheel's, not the site's.
     path = os.pathsep.join(
         part
@@ -301,12 +309,12 @@ def create_environment() -> None:
     """Create ``.venv``, by the interpreter's own pip where ensurepip is left out."""
     find_compiler()
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
-        command = [sys.executable, "-m", "venv", str(VENV)]
+        command = [base_python(), "-m", "venv", str(VENV)]
         quietly(command, "create .venv", "Is the disk full or the folder read-only?")
         return
-    borrow = [sys.executable, "-m", "pip", "--python", python(), "install", "pip"]
+    borrow = [base_python(), "-m", "pip", "--python", python(), "install", "pip"]
     quietly(
-        [sys.executable, "-m", "venv", "--without-pip", str(VENV)],
+        [base_python(), "-m", "venv", "--without-pip", str(VENV)],
         "create .venv",
         "This Python comes without venv: install python3-venv, or use another Python:"
         " make PYTHON=/path/to/python3 smoke",
@@ -362,7 +370,7 @@ def wait(process: subprocess.Popen[bytes], title: str, begin: float) -> int:
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
-            fail(f"interrupted during: {title}; run the command again to continue", 130)
+            raise
 
 
 def quietly(command: list[str], title: str, hint: str) -> None:
@@ -413,6 +421,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpcbench"
 
 
+def base_python() -> str:
+    """Return the interpreter that runs this, or the one behind it when that is ``.venv`` itself."""
+    return str(Path(sys.executable).resolve())
+
+
 def python() -> str:
     """Return the interpreter of the environment."""
     return str(VENV / "bin" / "python")
@@ -448,4 +461,9 @@ def fail(text: str, code: int = ENVIRONMENT_LACKS) -> NoReturn:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        fail("interrupted; run the command again to continue", INTERRUPTED)
+    except OSError as error:
+        fail(f"{error}; is the disk full, or the folder read-only?")

@@ -129,6 +129,7 @@ def pytest_runtest_makereport(
 
         if MPI.COMM_WORLD.Get_size() > 1:
             capture = item.config.pluginmanager.get_plugin("capturemanager")
+            assert capture is not None
             with capture.global_and_fixture_disabled():
                 rank = MPI.COMM_WORLD.Get_rank()
                 print(f"rank {rank}: {item.nodeid} failed\n{report.longreprtext}", file=sys.stderr)

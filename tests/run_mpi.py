@@ -15,5 +15,6 @@ if __name__ == "__main__":
     if MPI.COMM_WORLD.Get_rank() > 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     os.chdir(Path(__file__).resolve().parent.parent)
-    arguments = sys.argv[1:] or ["tests"]
-    raise SystemExit(pytest.main(["-q", "-m", "mpi", "-p", "no:cacheprovider", *arguments]))
+    # mpirun gives its ranks a terminal even where it has none itself, hence no colours.
+    options = ["-m", "mpi", "-q", "--color=no", "-p", "no:cacheprovider"]
+    raise SystemExit(pytest.main([*options, *(sys.argv[1:] or ["tests"])]))

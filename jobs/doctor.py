@@ -1,0 +1,78 @@
+"""``hpcbench doctor``: what this machine has, what is missing and how to get it."""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from hpcbench.console import message, print_results
+from hpcbench.errors import EnvironmentLacks, InputError
+from jobs import hardware, software
+from jobs.finding import Finding
+
+PROBES: tuple[Callable[[], list[Finding]], ...] = (
+    hardware.machine,
+    hardware.disk,
+    software.packages,
+    software.compilers,
+    software.mpi,
+    software.training,
+    software.data,
+    hardware.gpus,
+    software.slurm,
+    hardware.allocator,
+    hardware.energy,
+)
+"""What is looked at, in the order it is shown."""
+
+STYLES = {"ok": "green", "missing": "bold red", "optional": "yellow"}
+PLAIN_WIDTH = 132
+"""Columns of the table when standard output is not a terminal."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the command takes ``--json`` alone."""
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Show every finding; return 4 when something the main pipeline needs is missing."""
+    if arguments.overrides:
+        raise InputError(
+            f"doctor: {arguments.overrides[0]}: it has no configuration; valid: --json"
+        )
+    findings = examine()
+    if arguments.json or importlib.util.find_spec("rich") is None:
+        print_results([finding.as_result() for finding in findings], as_json=arguments.json)
+    else:
+        print_table(findings)
+    lacking = [finding for finding in findings if finding.status == "missing"]
+    for finding in lacking:
+        message(f"hpcbench doctor: {finding.name} is missing ({finding.value}): {finding.hint}")
+    return EnvironmentLacks.exit_code if lacking else 0
+
+
+def examine() -> list[Finding]:
+    """Run all probes at the same time (most wait for a child process), keeping their order."""
+    with ThreadPoolExecutor(max_workers=len(PROBES)) as pool:
+        return [finding for found in pool.map(lambda probe: probe(), PROBES) for finding in found]
+
+
+def print_table(findings: Sequence[Finding]) -> None:
+    """Print the findings as a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "what", "here", "note"):
+        table.add_column(title, overflow="fold")
+    for finding in findings:
+        value = "none" if finding.value is None else f"{finding.value} {finding.unit}".strip()
+        table.add_row(
+            Text(finding.status, style=STYLES[finding.status]),
+            finding.name,
+            Text(value),
+            Text(finding.hint),
+        )
+    Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(table)
