@@ -90,9 +90,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def validate(
-    cls: type[ConfigType], data: dict[str, Any], source: str
-) -> ConfigType:
+def validate(cls: type[ConfigType], data: dict[str, Any], source: str) -> ConfigType:
     """Build ``cls`` from plain data; ``source`` (a file name) opens the message of an error."""
     try:
         return cls.model_validate_json(json.dumps(data, default=str))

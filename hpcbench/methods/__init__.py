@@ -1,0 +1,22 @@
+"""Training methods by name.
+
+A method is a module that holds the forecaster and gives the loss of a window and the state
+carried to the next one: ``method(states, state, random) -> (loss, state)``. Being a module, the
+whole of it is what a data-parallel wrapper sees, so a method may call the forecaster as often as
+it likes. Each has a file of its own with a class built as ``Method(forecaster, options)`` and an
+``Options`` configuration class for what only this method knows.
+"""
+
+import importlib
+from typing import Any
+
+METHODS = {
+    "tbptt": "hpcbench.methods.tbptt:TruncatedBPTT",
+}
+"""Method name → where its class is; imported only when used."""
+
+
+def method_class(name: str) -> Any:
+    """Return the class of a registered training method."""
+    module, _, attribute = METHODS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,74 @@
+"""Recurrent cells by name, and the model section of a run's configuration.
+
+A cell is a module that maps ``inputs (batch, time, num_inputs)`` and a state to
+``hidden (batch, time, hidden)`` and the state after the last step. A state is a tuple of tensors
+whose second axis is the batch; ``None`` stands for the zero state. Each cell has a file of its
+own with a class built as ``Cell(num_inputs, hidden, layers, options)`` and an ``Options``
+configuration class for what only this cell knows.
+"""
+
+import importlib
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hpcbench.config import Config, validate
+from hpcbench.errors import InputError, nearest
+
+CELLS = {
+    "lstm": "hpcbench.models.lstm:LSTM",
+}
+"""Cell name → where its class is; imported only when used."""
+
+
+def cell_class(name: str) -> Any:
+    """Return the class of a cell; raise :class:`InputError` naming the valid cells."""
+    if name not in CELLS:
+        valid = ", ".join(sorted(CELLS))
+        raise InputError(f'model.cell: "{name}" is no cell{nearest(name, CELLS)}; valid: {valid}')
+    module, _, attribute = CELLS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+class ModelConfig(Config):
+    """What is trained: a cell between an input and a linear head.
+
+    cell, options
+        Name of the cell and the options only this cell knows.
+    hidden, layers
+        Hidden units of a layer; number of stacked layers.
+    coupling
+        ``global``: one network sees all components. ``local``: one small network, shared by
+        all sites of a periodic ring, sees each site and ``halo`` neighbours on either side.
+    target
+        ``state``: the head gives the next state. ``increment``: it gives the difference to
+        the present one, in units of the increments' standard deviation.
+    """
+
+    cell: str = "lstm"
+    options: dict[str, Any] = Field(default_factory=dict)
+    hidden: int = Field(32, ge=1)
+    layers: int = Field(1, ge=1)
+    coupling: Literal["global", "local"] = "local"
+    halo: int = Field(4, ge=0)
+    target: Literal["state", "increment"] = "increment"
+
+    @field_validator("cell")
+    @classmethod
+    def _known_cell(cls, name: str) -> str:
+        if name not in CELLS:
+            valid = ", ".join(sorted(CELLS))
+            raise ValueError(f"no such cell{nearest(name, CELLS)}; valid: {valid}")
+        return name
+
+    @model_validator(mode="after")
+    def _known_options(self) -> "ModelConfig":
+        try:
+            self.cell_options()
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def cell_options(self) -> Any:
+        """Return ``options`` as the cell's own configuration class."""
+        return validate(cell_class(self.cell).Options, self.options, f"options of {self.cell}")

@@ -1,0 +1,183 @@
+"""A one-step forecaster: normalised state → cell → linear head → next state."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpcbench.dataset import Dataset
+from hpcbench.errors import InputError
+from hpcbench.models import ModelConfig, cell_class
+
+State = tuple[Tensor, ...]
+
+NUM_SCALING_MEMBERS = 16
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Affine scaling of a system's components, as the forecaster uses it.
+
+    mean, std
+        Per component ``(component,)``, in the system's units.
+    increment
+        Standard deviation of ``x(t + interval) - x(t)`` after normalisation, per component.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    increment: np.ndarray
+
+    def shared(self) -> "Scaling":
+        """Return the same scaling for every component, as translation symmetry demands."""
+        variance = np.mean(self.std**2 + (self.mean - self.mean.mean()) ** 2)
+        spread = np.sqrt(variance)
+        increment = np.sqrt(np.mean((self.increment * self.std) ** 2)) / spread
+        ones = np.ones_like(self.mean)
+        return Scaling(self.mean.mean() * ones, spread * ones, increment * ones)
+
+
+class Forecaster(nn.Module):
+    """Predict the next state of a series from the present one and a carried state.
+
+    All tensors are normalised: ``x = (state - mean) / std``. The network's output is the
+    *scaled target*: the next normalised state, or the increment in units of its standard
+    deviation (``target = "increment"``), so that the loss is of order one before training.
+
+    With ``coupling = "local"`` the sites of a ring are rows of one batch: every site sees its
+    own value and ``halo`` neighbours on either side, all sites share the weights, and mean and
+    std are one number each, so the same weights forecast a ring of any size.
+
+    Parameters
+    ----------
+    config
+        The model section of a run.
+    scaling
+        Scaling of the training data, ``(component,)`` each.
+    """
+
+    scale_mean: Tensor
+    scale_std: Tensor
+    scale_increment: Tensor
+
+    def __init__(self, config: ModelConfig, scaling: Scaling) -> None:
+        super().__init__()
+        num_components = len(scaling.mean)
+        self.local = config.coupling == "local"
+        self.increment = config.target == "increment"
+        self.halo = config.halo if self.local else 0
+        if self.local:
+            scaling = scaling.shared()
+        self.num_inputs = 2 * self.halo + 1 if self.local else num_components
+        num_outputs = 1 if self.local else num_components
+        self.core = cell_class(config.cell)(
+            self.num_inputs, config.hidden, config.layers, config.cell_options()
+        )
+        self.head = nn.Linear(config.hidden, num_outputs)
+        nn.init.zeros_(self.head.bias)
+        width = 1 if self.local else num_components
+        for name in ("mean", "std", "increment"):
+            values = torch.tensor(getattr(scaling, name)[:width], dtype=torch.float64)
+            self.register_buffer(f"scale_{name}", values)
+
+    def check_fits(self, num_components: int) -> None:
+        """Raise :class:`InputError` unless states of ``num_components`` can be forecast."""
+        if self.local and self.num_inputs > num_components:
+            raise InputError(
+                f"model.halo: given {self.halo}, but a ring of {num_components} sites has room "
+                f"for at most {(num_components - 1) // 2} on either side"
+            )
+        if not self.local and self.num_inputs != num_components:
+            raise InputError(
+                f"the model forecasts {self.num_inputs} components and the data have "
+                f'{num_components}; only a model with coupling = "local" fits any ring'
+            )
+
+    def set_dtype(self, dtype: torch.dtype) -> None:
+        """Set the type of parameters and activations; the scaling stays float64."""
+        self.core.to(dtype)
+        self.head.to(dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of parameters and activations."""
+        return self.head.weight.dtype
+
+    def normalise(self, states: Tensor) -> Tensor:
+        """Return ``(states - mean) / std`` in float64."""
+        return (states.double() - self.scale_mean) / self.scale_std
+
+    def restore(self, normalised: Tensor) -> Tensor:
+        """Return states in the system's units, float64."""
+        return normalised * self.scale_std + self.scale_mean
+
+    def forward(
+        self, normalised: Tensor, state: State | None, halo_given: bool = False
+    ) -> tuple[Tensor, State]:
+        """Return the scaled target of every step and the state after the last one.
+
+        Parameters
+        ----------
+        normalised
+            ``(batch, time, component)`` in the parameters' dtype.
+        state
+            Carried state or None; with local coupling its batch axis is ``batch * component``.
+        halo_given
+            The first and last ``halo`` components are neighbours held by other ranks; by
+            default the ring closes on itself.
+        """
+        if not self.local:
+            hidden, state = self.core(normalised, state)
+            return self.head(hidden), state
+        batch, time, _ = normalised.shape
+        neighbourhoods = self._neighbourhoods(normalised, halo_given)
+        sites = neighbourhoods.shape[1]
+        rows = neighbourhoods.reshape(batch * sites, time, self.num_inputs)
+        hidden, state = self.core(rows, state)
+        scaled = self.head(hidden).reshape(batch, sites, time)
+        return scaled.transpose(1, 2), state
+
+    def _neighbourhoods(self, normalised: Tensor, halo_given: bool) -> Tensor:
+        """Return ``(batch, site, time, 2 halo + 1)``: each site with its neighbours."""
+        if self.halo and not halo_given:
+            left, right = normalised[..., -self.halo :], normalised[..., : self.halo]
+            normalised = torch.cat([left, normalised, right], dim=-1)
+        return normalised.unfold(-1, self.num_inputs, 1).transpose(1, 2)
+
+    def scaled_target(self, normalised: Tensor, following: Tensor) -> Tensor:
+        """Return what :meth:`forward` should give for ``normalised`` followed by ``following``."""
+        if self.increment:
+            return (following - normalised) / self.scale_increment
+        return following
+
+    def next_state(self, normalised: Tensor, scaled: Tensor) -> Tensor:
+        """Return the next normalised state in float64 from :meth:`forward`'s output."""
+        if self.increment:
+            return normalised.double() + scaled.double() * self.scale_increment
+        return scaled.double()
+
+    @torch.no_grad()
+    def one_step_loss(self, states: Tensor) -> Tensor:
+        """Return each row's mean squared error of one-step prediction, ``(batch,)`` in float64.
+
+        ``states`` is ``(batch, time + 1, component)``, normalised, float64; the network starts
+        from the zero state.
+        """
+        inputs, following = states[:, :-1], states[:, 1:]
+        scaled, _ = self(inputs.to(self.dtype), None)
+        error = scaled.double() - self.scaled_target(inputs, following)
+        return (error**2).mean(dim=(1, 2)).cpu()
+
+
+def training_scaling(dataset: Dataset) -> Scaling:
+    """Return mean and std of the training split, and the spread of its increments.
+
+    The increments are taken from up to ``NUM_SCALING_MEMBERS`` training trajectories.
+    """
+    squares = np.zeros(dataset.num_components)
+    members = dataset.members("train")[:NUM_SCALING_MEMBERS]
+    for member in members:
+        increments = np.diff(np.asarray(dataset.trajectory(member), dtype=np.float64), axis=0)
+        squares += np.mean((increments / dataset.std) ** 2, axis=0)
+    return Scaling(dataset.mean, dataset.std, np.sqrt(squares / len(members)))

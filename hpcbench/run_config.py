@@ -1,0 +1,104 @@
+"""The configuration of a training run: dataset, model, training and forecast."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hpcbench.communicator import BACKENDS
+from hpcbench.config import Config, validate
+from hpcbench.errors import InputError, nearest
+from hpcbench.forecast import ForecastConfig
+from hpcbench.methods import METHODS, method_class
+from hpcbench.models import ModelConfig
+from hpcbench.optimizers import OPTIMIZERS
+
+
+class TrainConfig(Config):
+    """How the forecaster is trained.
+
+    method, options
+        Training method and the options only it knows.
+    window, carry
+        Steps a gradient reaches back; steps the state is carried before it is reset (a
+        multiple of the window, by default one window).
+    global_batch
+        Rows of one step over all ranks; a multiple of the number of ranks.
+    steps, epochs
+        Length of the training, as exactly one of the two.
+    stop_after
+        End after this many steps although the schedule is longer (to measure its speed).
+    optimizer, learning_rate, final_learning_rate, warm_up
+        Optimiser, its largest rate, the last rate as a share of that, steps of linear growth.
+    clip
+        Largest global norm of the averaged gradient, or none.
+    backend
+        How ranks average gradients: horovod, ddp, mpi or none.
+    dtype
+        Type of parameters and activations; the loss target is formed in float64.
+    validate_every, checkpoint_every
+        Steps between two validations and two checkpoints (0: only at the end).
+    """
+
+    method: str = "tbptt"
+    options: dict[str, Any] = Field(default_factory=dict)
+    window: int = Field(16, ge=1)
+    carry: int | None = Field(None, ge=1)
+    global_batch: int = Field(32, ge=1)
+    steps: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)
+    stop_after: int | None = Field(None, ge=1)
+    optimizer: str = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    final_learning_rate: float = Field(0.01, ge=0, le=1)
+    warm_up: int = Field(0, ge=0)
+    clip: float | None = Field(None, gt=0)
+    backend: str = "horovod"
+    dtype: Literal["float32", "float64"] = "float32"
+    validate_every: int = Field(0, ge=0)
+    checkpoint_every: int = Field(0, ge=0)
+
+    @field_validator("method", "optimizer", "backend")
+    @classmethod
+    def _known(cls, name: str, info: Any) -> str:
+        registry: Any = {"method": METHODS, "optimizer": OPTIMIZERS, "backend": BACKENDS}
+        valid = registry[info.field_name]
+        if name not in valid:
+            raise ValueError(f"unknown{nearest(name, valid)}; valid: {', '.join(sorted(valid))}")
+        return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainConfig":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of steps and epochs")
+        if self.carry is not None and self.carry % self.window:
+            raise ValueError(
+                f"carry must be a multiple of window = {self.window}, given {self.carry}; nearest: "
+                f"{max(1, round(self.carry / self.window)) * self.window}"
+            )
+        try:
+            self.method_options()
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def method_options(self) -> Any:
+        """Return ``options`` as the method's own configuration class."""
+        options = method_class(self.method).Options
+        return validate(options, self.options, f"options of {self.method}")
+
+
+class DatasetSection(Config):
+    """The dataset: the HDF5 file, or the spec that a sweep generates it from."""
+
+    path: str | None = None
+    spec: str | None = None
+
+
+class RunConfig(Config):
+    """Everything that defines a training run."""
+
+    seed: int = Field(1, ge=0)
+    dataset: DatasetSection = Field(default_factory=DatasetSection)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    train: TrainConfig
+    forecast: ForecastConfig = Field(default_factory=ForecastConfig)

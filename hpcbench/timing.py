@@ -1,0 +1,51 @@
+"""Energy counters and memory of this process; the clock of every timing.
+
+Times are wall-clock seconds from :func:`clock`, a monotonic counter of sub-microsecond
+resolution that costs tens of nanoseconds to read.
+"""
+
+import resource
+import time
+from pathlib import Path
+
+clock = time.perf_counter
+
+RAPL = Path("/sys/class/powercap")
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class EnergyMeter:
+    """Energy of this host's CPU packages (RAPL) since the meter was made.
+
+    ``joules()`` is None where the counters do not exist or may not be read. A counter that
+    wraps around once between two readings is unwrapped with its published range.
+    """
+
+    def __init__(self, root: Path = RAPL) -> None:
+        self._packages = sorted(root.glob("intel-rapl:[0-9]")) if root.is_dir() else []
+        self._begin = self._read()
+
+    def joules(self) -> float | None:
+        """Return joules since the start, summed over packages."""
+        now = self._read()
+        if not now or self._begin is None:
+            return None
+        total = 0
+        for package, (begin, end) in zip(
+            self._packages, zip(self._begin, now, strict=True), strict=True
+        ):
+            used = end - begin
+            if used < 0:
+                used += int((package / "max_energy_range_uj").read_text())
+            total += used
+        return total / 1e6
+
+    def _read(self) -> list[int] | None:
+        try:
+            return [int((package / "energy_uj").read_text()) for package in self._packages]
+        except OSError:
+            return None
