@@ -100,6 +100,8 @@ def main(argv: list[str]) -> int:
             "inputs": hash_of(
                 *((ROOT / name).read_bytes() for name in ("constraints.txt", "pyproject.toml")),
                 Path(__file__).read_bytes(),
+                # An editable installation knows the packages that were there when it was made.
+                *(path.parent.name.encode() for path in sorted(ROOT.glob("*/__init__.py"))),
             ),
             "python": f"{platform.python_version()} {base_python()}",
             "mpi": mpi["identity"],
