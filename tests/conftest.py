@@ -13,8 +13,6 @@ import pytest
 
 from hpcbench.bootstrap import launch_environment
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 class RunRanks(Protocol):
     def __call__(
