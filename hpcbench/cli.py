@@ -9,9 +9,11 @@ configuration file: a module that has one sets ``TAKES_OVERRIDES = True`` and fi
 import argparse
 import importlib
 import sys
+import traceback
 from typing import Any, NoReturn
 
 from hpcbench import __version__
+from hpcbench.console import launched_rank
 from hpcbench.errors import HpcbenchError, InputError, nearest
 
 COMMANDS = {
@@ -41,11 +43,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except HpcbenchError as error:
-        print(f"hpcbench: {error}", file=sys.stderr, flush=True)
+        _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("hpcbench: interrupted; what was written is kept", file=sys.stderr, flush=True)
+        _say("interrupted; what was written is kept")
         return INTERRUPTED
+    except Exception:
+        _end_other_ranks()
+        raise
 
 
 def _run(argv: list[str]) -> int:
@@ -70,6 +75,21 @@ def _run(argv: list[str]) -> int:
         raise InputError(f"{parser.prog}: {overrides[0]}: no such option; see {parser.prog} --help")
     arguments.overrides = overrides
     return int(module.command(arguments))
+
+
+def _say(text: str) -> None:
+    """Print a message once: ranks raise the same error together, and the first one speaks."""
+    if launched_rank() == 0:
+        print(f"hpcbench: {text}", file=sys.stderr, flush=True)
+
+
+def _end_other_ranks() -> None:
+    """On a defect of ours, end all ranks: the others may wait for this one forever."""
+    mpi: Any = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.Get_size() > 1:
+        traceback.print_exc()
+        sys.stderr.flush()
+        mpi.COMM_WORLD.Abort(1)
 
 
 def _split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
