@@ -1,0 +1,290 @@
+"""Reading datasets: trajectories of one system in HDF5, mapped into memory.
+
+Readers need not care whether a dataset is one file or one file per rank behind a virtual
+dataset (``docs/data_format.md``): :class:`Dataset` finds the contiguous trajectories either way.
+A memory map hands out random windows several times faster than the HDF5 library reads them.
+"""
+
+import bisect
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from hpcbench.dataset_format import (
+    PART_FORMAT,
+    SPLITS,
+    Header,
+    Layout,
+    Split,
+    check_format,
+    read_generator,
+    read_hdf5,
+    read_header,
+)
+from hpcbench.errors import InputError, nearest
+
+READ_BYTES = 8 * 2**20
+"""Size of one read of a whole file."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A run of whole trajectories that lie contiguously in one file.
+
+    first, count
+        The trajectories ``first ... first + count - 1``.
+    path, offset
+        The file, and the byte where the first of them starts.
+    """
+
+    first: int
+    count: int
+    path: Path
+    offset: int
+
+
+def read_extents(file: h5py.File, path: Path, header: Header) -> list[Extent]:
+    """Return where the trajectories of an open dataset lie, in order.
+
+    Raises :class:`InputError` naming a part that is missing, truncated or of another dataset.
+    """
+    state = file["state"]
+    if not state.is_virtual:
+        return [_extent(state, path, 0, header)]
+    extents = []
+    for source in state.virtual_sources():
+        first = int(source.vspace.get_select_bounds()[0][0])
+        count = int(source.vspace.get_select_bounds()[1][0]) - first + 1
+        place = path.parent / source.file_name
+        if not place.exists():
+            raise InputError(
+                f"{path}: its part {place} is missing; keep the folder "
+                f"{place.parent.name} beside {path.name} when moving a dataset"
+            )
+
+        def look(part: h5py.File, place: Path = place, first: int = first) -> Extent:
+            check_format(part, place, PART_FORMAT)
+            if part.attrs["content_hash"] != header.content_hash():
+                raise InputError(f"{place}: is a part of another dataset than {path}")
+            return _extent(part["state"], place, first, header)
+
+        extent = read_hdf5(place, look)
+        if extent.count != count:
+            raise InputError(f"{place}: holds {extent.count} trajectories; {path} needs {count}")
+        extents.append(extent)
+    extents.sort(key=lambda extent: extent.first)
+    covered = [m for extent in extents for m in (extent.first, extent.first + extent.count)]
+    if covered[::2] != [0, *covered[1:-1:2]] or covered[-1] != header.num_trajectories:
+        raise InputError(f"{path}: its parts do not cover every trajectory once")
+    return extents
+
+
+def _extent(state: h5py.Dataset, path: Path, first: int, header: Header) -> Extent:
+    offset = state.id.get_offset()
+    if state.chunks is not None or offset is None:
+        raise InputError(f"{path}: /state is not stored contiguously; generate it again")
+    if state.shape[1:] != header.shape[1:] or state.dtype != np.dtype(header.dtype):
+        raise InputError(
+            f"{path}: /state is {state.dtype} {state.shape}; "
+            f"its dataset is {header.dtype} (trajectory, {header.shape[1]}, {header.shape[2]})"
+        )
+    missing = offset + state.nbytes - path.stat().st_size
+    if missing > 0:
+        raise InputError(f"{path}: is truncated: {missing} bytes of /state are missing")
+    return Extent(first, state.shape[0], path, offset)
+
+
+def _map(extent: Extent, header: Header) -> np.ndarray:
+    shape = (extent.count, *header.shape[1:])
+    return np.asarray(np.memmap(extent.path, header.dtype, "r", extent.offset, shape))
+
+
+class Dataset:
+    """A complete dataset, open for reading; made by :func:`open_dataset`.
+
+    Attributes
+    ----------
+    path
+        The file.
+    header
+        Everything that defines the content (:class:`Header`).
+    mean, std
+        Of each component over the training split, ``(component,)``, float64.
+    split
+        Index into :data:`SPLITS` of each trajectory, ``(trajectory,)``.
+    block_starts
+        First sample of each written block, ``(block,)``.
+    generator
+        Version, commit, ranks and layout of the program that created the file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        read_hdf5(self.path, self._read)
+        self._firsts = [extent.first for extent in self.extents]
+        self._maps = [_map(extent, self.header) for extent in self.extents]
+
+    def _read(self, file: h5py.File) -> None:
+        check_format(file, self.path)
+        self.header = read_header(file, self.path)
+        self.generator = read_generator(file)
+        self.extents = read_extents(file, self.path, self.header)
+        if not file.attrs["complete"]:
+            raise InputError(
+                f"{self.path}: is incomplete: its generation was interrupted; continue it with: "
+                f"hpcbench simulate SPEC.toml --out {self.path} --resume"
+            )
+        self.split: np.ndarray = file["split"][()]
+        self.mean: np.ndarray = file["mean"][()]
+        self.std: np.ndarray = file["std"][()]
+        self.block_starts: np.ndarray = file["block"][()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the mapped files; arrays handed out earlier stay valid."""
+        self._maps = []
+
+    @property
+    def system(self) -> str:
+        """Name of the dynamical system."""
+        return self.header.system
+
+    @property
+    def parameters(self) -> dict[str, int | float | str]:
+        """Parameters of the system by name."""
+        return self.header.parameters
+
+    @property
+    def integrator(self) -> str:
+        """Name of the numerical scheme."""
+        return self.header.integrator
+
+    @property
+    def step(self) -> float:
+        """Step of the numerical scheme in model time units."""
+        return self.header.step
+
+    @property
+    def sample_interval(self) -> float:
+        """Model time between two samples."""
+        return self.header.sample_interval
+
+    @property
+    def lyapunov_exponent(self) -> float | None:
+        """Largest Lyapunov exponent per model time unit, None where no value is known."""
+        return self.header.lyapunov_exponent
+
+    @property
+    def lyapunov_source(self) -> str:
+        """Where the Lyapunov exponent was taken from."""
+        return self.header.lyapunov_source
+
+    @property
+    def num_trajectories(self) -> int:
+        """Number of trajectories in all splits."""
+        return self.header.num_trajectories
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples of each trajectory."""
+        return self.header.num_samples
+
+    @property
+    def num_components(self) -> int:
+        """Number of components of the state."""
+        return self.header.num_components
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the stored states."""
+        return np.dtype(self.header.dtype)
+
+    @property
+    def content_hash(self) -> str:
+        """Name of the content; see :meth:`Header.content_hash`."""
+        return self.header.content_hash()
+
+    @property
+    def layout(self) -> Layout:
+        """How the trajectories are laid out in files."""
+        layout: Layout = self.generator["layout"]
+        return layout
+
+    def members(self, split: Split) -> np.ndarray:
+        """Return the indices of the trajectories of a split, ``(member,)``, ascending."""
+        if split not in SPLITS:
+            valid = ", ".join(SPLITS)
+            raise InputError(f'"{split}" is no split{nearest(split, SPLITS)}; valid: {valid}')
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def trajectory(self, member: int) -> np.ndarray:
+        """Return one trajectory, ``(time, component)``, a read-only map into the file."""
+        part = bisect.bisect_right(self._firsts, member) - 1
+        return self._maps[part][member - self._firsts[part]]
+
+    def state_sha256(self) -> str:
+        """Return the SHA-256 of the bytes of ``/state``, the same for every layout."""
+        digest = hashlib.sha256()
+        buffer = memoryview(bytearray(READ_BYTES))
+        for extent in self.extents:
+            left = extent.count * self.header.num_bytes // self.num_trajectories
+            with extent.path.open("rb") as file:
+                file.seek(extent.offset)
+                while left > 0:
+                    num_read = file.readinto(buffer[:left])
+                    digest.update(buffer[:num_read])
+                    left -= num_read
+        return digest.hexdigest()
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return what the dataset holds as a list of name, value and unit."""
+        counts = [len(self.members(name)) for name in SPLITS]  # type: ignore[arg-type]
+        time = "model time units"
+        values: list[tuple[str, Any, str]] = [
+            ("system", self.system, ""),
+            *((f"parameters.{name}", value, "") for name, value in self.parameters.items()),
+            ("integrator", self.integrator, ""),
+            ("step", self.step, time),
+            ("spin_up", self.header.spin_up, time),
+            ("sample_interval", self.sample_interval, time),
+            ("seed", self.header.seed, ""),
+            ("trajectories", self.num_trajectories, ""),
+            *((f"trajectories.{name}", n, "") for name, n in zip(SPLITS, counts, strict=True)),
+            ("samples", self.num_samples, "per trajectory"),
+            ("components", self.num_components, ""),
+            ("dtype", self.dtype.name, ""),
+            ("state_bytes", self.header.num_bytes, "bytes"),
+            ("layout", self.layout, ""),
+            ("files", len(self.extents), ""),
+            ("blocks", len(self.block_starts), "per trajectory"),
+            ("mean", float(self.mean.mean()), "over components"),
+            ("std", float(np.sqrt(np.mean(self.std**2))), "root mean square over components"),
+            ("lyapunov_exponent", self.lyapunov_exponent, "per model time unit"),
+            ("lyapunov_source", self.lyapunov_source, ""),
+            ("content_hash", self.content_hash, ""),
+        ]
+        return [{"name": name, "value": value, "unit": unit} for name, value, unit in values]
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a complete dataset for reading.
+
+    Raises :class:`InputError` when the file is missing, truncated, not one of ours, of another
+    version or incomplete, or when one of its parts is.
+    """
+    return Dataset(path)

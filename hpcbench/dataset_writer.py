@@ -1,0 +1,361 @@
+"""Writing datasets so that a killed writer leaves a file that can be continued.
+
+Every dataset of a file is allocated contiguously when the file is made, so writing states later
+changes no HDF5 metadata. A *store* is one such file: the whole dataset, or one part of it. Its
+trajectories advance in *blocks* of samples. For each block the writer stores, in this order,
+
+1. the samples and their checksums,
+2. what is needed to go on (the states in float64 and the running sums), in one of two slots
+   in turn, so that the slot of the last finished block stays intact,
+3. after a flush to the disk, the number of finished blocks.
+
+``@complete`` is set last of all. Files hold no times, so a continued dataset ends equal to one
+that was never interrupted, byte for byte.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import h5py
+import numpy as np
+
+from hpcbench.config import canonical_json
+from hpcbench.dataset_format import (
+    FORMAT,
+    PART_FORMAT,
+    SPLITS,
+    VERSION,
+    Header,
+    Layout,
+    open_hdf5,
+    part_path,
+    write_header,
+)
+from hpcbench.errors import InputError
+from hpcbench.provenance import code_version
+
+BLOCK_BYTES = 64 * 2**20
+"""Most bytes in a block of all trajectories, unless that makes its pieces too short to write."""
+
+PIECE_BYTES = 4096
+"""Least bytes that a block holds of one trajectory: they are contiguous in the file."""
+
+NUM_BLOCKS = 32
+"""Least number of blocks of a dataset with enough samples, so that little is lost by a kill."""
+
+
+def block_length(header: Header) -> int:
+    """Return the number of samples in a block: the same on any number of ranks."""
+    sample_bytes = header.num_components * np.dtype(header.dtype).itemsize
+    longest = BLOCK_BYTES // (sample_bytes * header.num_trajectories)
+    shortest = -(-PIECE_BYTES // sample_bytes)
+    length = max(min(longest, -(-header.num_samples // NUM_BLOCKS)), shortest)
+    num_blocks = -(-header.num_samples // length)
+    return -(-header.num_samples // num_blocks)
+
+
+def generator_description(ranks: int, layout: Layout) -> dict[str, Any]:
+    """Return the content of ``@generator``."""
+    return {**code_version(), "ranks": ranks, "layout": layout}
+
+
+@contextmanager
+def writer_lock(path: Path) -> Iterator[None]:
+    """Keep other writers off a dataset; raise :class:`InputError` when there is one already."""
+    lock = filelock.FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(
+            f"{path}: another process is writing this dataset; wait for it, or give another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # before the release: nobody holds the new one
+        lock.release()
+
+
+def create_whole(path: Path, header: Header, generator: dict[str, Any], comm: Any = None) -> None:
+    """Make a dataset in one file, with nothing in it yet.
+
+    With an MPI communicator (``mpi4py``), all of its ranks make the file together.
+    """
+    with _new_file(path, comm) as file:
+        _describe(file, header, generator)
+        _allocate(file, header, range(header.num_trajectories))
+        _attach_scales(file)
+
+
+def create_part(path: Path, index: int, header: Header, members: range) -> None:
+    """Make the part that will hold some of the trajectories of the dataset at ``path``."""
+    with _new_file(part_path(path, index)) as file:
+        file.attrs["format"] = PART_FORMAT
+        file.attrs["version"] = VERSION
+        file.attrs["content_hash"] = header.content_hash()
+        file.attrs["first_trajectory"] = members.start
+        _allocate(file, header, members)
+
+
+def create_virtual(
+    path: Path, header: Header, generator: dict[str, Any], parts: Sequence[range]
+) -> None:
+    """Make the file that shows existing parts as one dataset."""
+    with _new_file(path) as file:
+        _describe(file, header, generator)
+        for name, shape, dtype in _per_trajectory(header, header.num_trajectories):
+            layout = h5py.VirtualLayout(shape, dtype)
+            for index, members in enumerate(parts):
+                place = part_path(path, index).relative_to(path.parent)
+                part_shape = (len(members), *shape[1:])
+                source = h5py.VirtualSource(str(place), name, part_shape, dtype)
+                layout[members.start : members.stop] = source
+            # what the HDF5 library shows in place of a part that was lost
+            fill = np.nan if np.dtype(dtype).kind == "f" else 0
+            file.create_virtual_dataset(name, layout, fillvalue=fill)
+        _attach_scales(file)
+
+
+@contextmanager
+def _new_file(path: Path, comm: Any = None) -> Iterator[h5py.File]:
+    """Make a file under a passing name, so that a name never stands for half a file."""
+    passing = path.with_name(f"{path.name}.new")
+    options = {"driver": "mpio", "comm": comm} if comm is not None else {}
+    with h5py.File(
+        passing, "w", alignment_threshold=65536, alignment_interval=4096, **options
+    ) as file:
+        yield file
+    if comm is None or comm.rank == 0:
+        _sync(passing)
+        passing.rename(path)
+    if comm is not None:
+        comm.barrier()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _per_trajectory(header: Header, count: int) -> list[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and type of the datasets that hold something of each trajectory."""
+    _, num_samples, num_components = header.shape
+    num_blocks = -(-num_samples // block_length(header))
+    return [
+        ("state", (count, num_samples, num_components), header.dtype),
+        ("final_state", (count, num_components), "float64"),
+        ("checksum", (count, num_blocks), "uint32"),
+    ]
+
+
+def _describe(file: h5py.File, header: Header, generator: dict[str, Any]) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["version"] = VERSION
+    write_header(file, header)
+    file.attrs["generator"] = canonical_json(generator)
+    file.attrs["complete"] = np.uint8(0)
+    num_trajectories, num_samples, num_components = header.shape
+    file["trajectory"] = np.arange(num_trajectories)
+    file["time"] = np.arange(num_samples) * header.sample_interval
+    file["time"].attrs["units"] = "model time units"
+    file["component"] = np.arange(num_components)
+    file["block"] = np.arange(0, num_samples, block_length(header))
+    file["block"].attrs["long_name"] = "first sample of each written block"
+    file["split"] = np.repeat(np.arange(3, dtype=np.uint8), header.split)
+    file["split"].attrs["flag_values"] = np.arange(3, dtype=np.uint8)
+    file["split"].attrs["flag_meanings"] = " ".join(SPLITS)
+    for name in ("mean", "std"):
+        file[name] = np.full(num_components, np.nan)
+
+
+def _allocate(file: h5py.File, header: Header, members: range) -> None:
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    count, num_components = len(members), header.num_components
+    slots = [
+        ("resume/state", (2, count, num_components), "float64"),
+        ("resume/sums", (2, count, 2, num_components), "float64"),
+    ]
+    for name, shape, dtype in _per_trajectory(header, count) + slots:
+        file.create_dataset(name, shape, dtype, dcpl=creation)
+    file["checksum"].attrs["algorithm"] = "crc32"
+    file["resume/progress"] = np.zeros(1, dtype=np.int64)
+
+
+def _attach_scales(file: h5py.File) -> None:
+    axes = {
+        "state": ("trajectory", "time", "component"),
+        "final_state": ("trajectory", "component"),
+        "checksum": ("trajectory", "block"),
+        "split": ("trajectory",),
+        "mean": ("component",),
+        "std": ("component",),
+    }
+    for scale in ("trajectory", "time", "component", "block"):
+        file[scale].make_scale(scale)
+    for name, scales in axes.items():
+        for axis, scale in enumerate(scales):
+            file[name].dims[axis].attach_scale(file[scale])
+
+
+class Store:
+    """A file open for writing blocks: a whole dataset or one part of it.
+
+    path
+        The file.
+    members
+        The trajectories of the dataset that the store holds.
+    comm
+        MPI communicator of all ranks when they write one file together.
+    """
+
+    def __init__(self, path: Path, members: range, comm: Any = None) -> None:
+        self.path, self.members, self.comm = path, members, comm
+        options = {"driver": "mpio", "comm": comm} if comm is not None else {}
+        self.file = open_hdf5(path, "r+", **options)
+        self.num_samples: int = self.file["state"].shape[1]
+        self.num_blocks: int = self.file["checksum"].shape[1]
+        self.length: int = -(-self.num_samples // self.num_blocks)
+        self.progress: int = int(self.file["resume/progress"][0])
+
+    def samples(self, block: int) -> range:
+        """Return the samples of a block."""
+        return range(block * self.length, min((block + 1) * self.length, self.num_samples))
+
+    def resume(self, members: range) -> tuple[np.ndarray, np.ndarray]:
+        """Return states and sums of some trajectories after the last finished block."""
+        slot, rows = (self.progress - 1) % 2, self._rows(members)
+        return self.file["resume/state"][slot, rows], self.file["resume/sums"][slot, rows]
+
+    def write(
+        self, block: int, members: range, samples: np.ndarray, states: np.ndarray, sums: np.ndarray
+    ) -> None:
+        """Store a block of some trajectories and bring it to the disk.
+
+        samples
+            ``(trajectory, time, component)`` in the precision of the file.
+        states
+            States after the block, ``(trajectory, component)``, float64.
+        sums
+            Sums of all samples so far and of their squares, ``(trajectory, 2, component)``.
+        """
+        rows, times = self._rows(members), self.samples(block)
+        self.file["state"][rows, times.start : times.stop] = samples
+        self.file["checksum"][rows, block] = [zlib.crc32(piece.data) for piece in samples]
+        self.file["resume/state"][block % 2, rows] = states
+        self.file["resume/sums"][block % 2, rows] = sums
+        if block == self.num_blocks - 1:
+            self.file["final_state"][rows] = states
+        self._to_disk()
+
+    def mark(self, block: int) -> None:
+        """Declare a block finished, after every rank has written its trajectories."""
+        if self.comm is None or self.comm.rank == 0:
+            self.file["resume/progress"][0] = block + 1
+        self._to_disk()
+        self.progress = block + 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def _rows(self, members: range) -> slice:
+        return slice(members.start - self.members.start, members.stop - self.members.start)
+
+    def _to_disk(self) -> None:
+        self.file.flush()
+        if self.comm is None:
+            os.fsync(self.file.id.get_vfd_handle())
+
+
+def finish(path: Path, header: Header, stores: Sequence[Path]) -> None:
+    """Write mean and standard deviation over the training split, and declare the dataset complete.
+
+    The sums of the trajectories are added in the order of the trajectories, whatever the
+    number of stores, so that both are the same to the last bit for every layout.
+    """
+    total = np.zeros((1, 2, header.num_components))
+    left = header.split[0]
+    for place in stores:
+        with open_hdf5(place) as file:
+            slot = (file["checksum"].shape[1] - 1) % 2
+            for first in range(0, min(left, file["state"].shape[0]), 4096):
+                sums = file["resume/sums"][slot, first : min(first + 4096, left)]
+                # an accumulation goes strictly in order, where a sum may go pairwise
+                total = np.add.accumulate(np.concatenate([total, sums]))[-1:]
+            left = max(0, left - file["state"].shape[0])
+    mean, square = total[0] / (header.split[0] * header.num_samples)
+    with open_hdf5(path, "r+") as file:
+        file["mean"][...] = mean
+        file["std"][...] = np.sqrt(np.maximum(square - mean**2, 0))
+        file.flush()
+        os.fsync(file.id.get_vfd_handle())
+        file.attrs.modify("complete", np.uint8(1))
+    _sync(path)
+
+
+def write_dataset(
+    path: Path | str, header: Header, states: np.ndarray, generator: dict[str, Any] | None = None
+) -> None:
+    """Write trajectories that are in memory, ``(trajectory, time, component)``, as one file."""
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"{path}: already exists; give another name")
+    if states.shape != header.shape:
+        raise InputError(f"{path}: states have shape {states.shape}, the header {header.shape}")
+    states = np.ascontiguousarray(states, dtype=header.dtype)
+    create_whole(path, header, generator or generator_description(1, "file"))
+    members = range(header.num_trajectories)
+    store = Store(path, members)
+    sums = np.zeros((len(members), 2, header.num_components))
+    for block in range(store.num_blocks):
+        times = store.samples(block)
+        samples = states[:, times.start : times.stop]
+        add_sums(sums, samples)
+        store.write(block, members, samples, samples[:, -1].astype(np.float64), sums)
+        store.mark(block)
+    store.close()
+    finish(path, header, [path])
+
+
+def add_sums(sums: np.ndarray, samples: np.ndarray) -> None:
+    """Add the samples of a block and their squares to the running sums, in float64.
+
+    sums
+        ``(trajectory, 2, component)``, changed in place.
+    samples
+        ``(trajectory, time, component)``.
+    """
+    # trajectory by trajectory: the order of additions must not depend on how many there are
+    for total, trajectory in zip(sums, samples, strict=True):
+        total[0] += trajectory.sum(axis=0, dtype=np.float64)
+        total[1] += np.square(trajectory, dtype=np.float64).sum(axis=0)
+
+
+def write_example(path: Path | str) -> Header:
+    """Write the smallest valid dataset: three trajectories of a rotation, one per split."""
+    header = Header(
+        system="rotation",
+        parameters={"angular_velocity": 1.0},
+        integrator="exact",
+        step=0.1,
+        sample_interval=0.1,
+        spin_up=0.0,
+        seed=0,
+        num_trajectories=3,
+        num_samples=4,
+        num_components=2,
+        dtype="float64",
+        split=(1, 1, 1),
+        lyapunov_exponent=0.0,
+        lyapunov_source="exact",
+    )
+    phase = np.arange(3)[:, None] + 0.1 * np.arange(4)
+    write_dataset(path, header, np.stack([np.cos(phase), np.sin(phase)], axis=-1))
+    return header

@@ -1,0 +1,1 @@
+"""Dynamical systems and their integrators; ensembles spread over MPI ranks into HDF5."""

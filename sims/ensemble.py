@@ -1,0 +1,236 @@
+"""Generating a dataset: members of an ensemble spread over ranks, block by block into HDF5."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcbench.console import progress
+from hpcbench.dataset import read_extents
+from hpcbench.dataset_format import Header, Layout, read_hdf5
+from hpcbench.dataset_writer import Store, add_sums, finish, writer_lock
+from hpcbench.errors import HpcbenchError, InputError, PartlyDone
+from sims.placement import check_layout, choose_layout, create, look, share, share_members, told_as
+from sims.ranks import Ranks
+from sims.spec import DatasetSpec
+
+SPIN_UP_PIECES = 20
+"""Pieces in which the spin-up is taken, to show progress; the same on any number of ranks."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What :func:`generate` did.
+
+    already_there
+        Whether the dataset was complete before.
+    seconds
+        Wall time of integration and writing.
+    num_steps
+        Steps of single members taken by all ranks, spin-up included.
+    """
+
+    already_there: bool
+    seconds: float
+    num_steps: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """Members that this rank advances, and the store they are written to."""
+
+    store: Store
+    members: range
+
+
+def generate(
+    spec: DatasetSpec[Any], path: Path, layout: Layout | None, resume: bool, ranks: Ranks
+) -> Generated:
+    """Integrate the ensemble of a specification and write it as a dataset.
+
+    Called by every rank of the job. The bytes of ``/state`` depend on the specification only.
+
+    spec
+        What to generate.
+    path
+        The dataset.
+    layout
+        ``file`` (one rank), ``parts`` (one file per rank behind a virtual dataset) or
+        ``collective`` (one file written by all ranks; needs HDF5 with MPI). None chooses.
+    resume
+        Continue an interrupted generation.
+
+    Raises :class:`InputError` when the path is taken or cannot be written,
+    :class:`EnvironmentLacks` when HDF5 cannot do the layout, and :class:`PartlyDone` when the
+    disk fills up on the way.
+    """
+    header = spec.header()
+    if ranks.first(lambda: look(path, header, layout, resume, ranks.size)) == "complete":
+        return Generated(already_there=True, seconds=0.0, num_steps=0)
+    with _only_writer(path, ranks):
+        # again, because another writer may have been here in between
+        found = ranks.first(lambda: look(path, header, layout, resume, ranks.size))
+        if found == "complete":
+            return Generated(already_there=True, seconds=0.0, num_steps=0)
+        chosen = found or choose_layout(layout, ranks.size)
+        ranks.together(lambda: check_layout(header, chosen, ranks.size))
+        if found is None:
+            create(path, header, chosen, ranks)
+        begin = time.perf_counter()
+        with _open_tasks(path, header, chosen, ranks) as tasks:
+            num_steps = _run(spec, path, tasks, ranks)
+        ranks.first(lambda: _finish(path, header))
+        seconds = time.perf_counter() - begin
+    return Generated(False, seconds, sum(ranks.gather(num_steps)))
+
+
+@contextmanager
+def _only_writer(path: Path, ranks: Ranks) -> Iterator[None]:
+    with ExitStack() as stack:
+
+        @told_as(InputError, f"{path}: cannot be written")
+        def lock() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(writer_lock(path))
+
+        ranks.first(lock)
+        yield
+
+
+@contextmanager
+def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Iterator[list[Task]]:
+    """Open the stores that this rank writes; the ranks may be more or fewer than the parts."""
+    tasks: list[Task] = []
+
+    def open_all() -> None:
+        if layout == "parts":
+            extents = read_hdf5(path, lambda file: read_extents(file, path, header))
+            mine = share(len(extents), ranks.rank, ranks.size)
+            for extent in extents[mine.start : mine.stop]:
+                members = range(extent.first, extent.first + extent.count)
+                tasks.append(Task(Store(extent.path, members), members))
+        else:
+            everyone = range(header.num_trajectories)
+            members = share_members(header.num_trajectories, ranks.rank, ranks.size)
+            comm = ranks.comm if ranks.size > 1 else None
+            tasks.append(Task(Store(path, everyone, comm), members))
+
+    def close_all() -> None:
+        for task in tasks:
+            task.store.close()
+
+    try:
+        ranks.together(open_all)
+        yield tasks
+    except BaseException as error:
+        # agreed errors find every rank here; after any other, the others may not take part
+        if ranks.size == 1 or isinstance(error, HpcbenchError | SystemExit):
+            with suppress(OSError, RuntimeError):  # what broke the work may break the closing too
+                close_all()
+        raise
+    ranks.together(told_as(PartlyDone, _how_to_resume(path))(close_all))
+
+
+def _run(spec: DatasetSpec[Any], path: Path, tasks: list[Task], ranks: Ranks) -> int:
+    """Advance all tasks of all ranks, in rounds, and return the steps taken by this rank."""
+    pieces = (piece for task in tasks for piece in advance_task(spec, task))
+    rounds = max(ranks.gather(sum(_num_pieces(spec, task) for task in tasks)))
+    total = sum(_num_steps(spec, task) for task in tasks)
+    description = f"{spec.system}: {spec.sampling.num_trajectories} trajectories"
+
+    @told_as(PartlyDone, _how_to_resume(path))
+    def next_piece() -> int:
+        return next(pieces, 0)
+
+    with progress(total, description, enabled=ranks.is_first) as show:
+        for _ in range(rounds):
+            if num_steps := ranks.together(next_piece):
+                show(num_steps)
+    return total
+
+
+def advance_task(spec: DatasetSpec[Any], task: Task) -> Iterator[int]:
+    """Advance the members of a task to the end, and yield the steps taken by every piece of work.
+
+    A block is written before a yield and marked as finished after it: between the two, the
+    caller makes sure that every rank has written its share.
+    """
+    system, step, every = spec.build_system(), spec.integration.step, spec.steps_per_sample
+    store, members = task.store, task.members
+    samples = np.empty((0, 0, 0))
+    if store.progress:
+        states, sums = store.resume(members)
+    else:
+        states = system.initial_states(spec.seed, members)
+        sums = np.zeros((len(members), 2, system.num_components))
+        for num_steps in _spin_up_pieces(spec):
+            system.advance(states, step, num_steps, num_steps)
+            _check_finite(spec, members, states)
+            yield num_steps * len(members)
+    for block in range(store.progress, store.num_blocks):
+        shape = (len(members), len(store.samples(block)), system.num_components)
+        if samples.shape != shape:
+            samples = np.empty(shape, spec.sampling.dtype)
+        out = samples
+        if block == 0:
+            samples[:, 0] = states
+            out = samples[:, 1:]
+        num_steps = out.shape[1] * every
+        system.advance(states, step, num_steps, every, out)
+        _check_finite(spec, members, states)
+        add_sums(sums, samples)
+        store.write(block, members, samples, states, sums)
+        yield num_steps * len(members)
+        store.mark(block)
+    yield 0
+
+
+def _spin_up_pieces(spec: DatasetSpec[Any]) -> list[int]:
+    """Return the numbers of steps in which the spin-up is taken."""
+    ends = [spec.spin_up_steps * n // SPIN_UP_PIECES for n in range(SPIN_UP_PIECES + 1)]
+    return [last - first for first, last in itertools.pairwise(ends) if last > first]
+
+
+def _num_pieces(spec: DatasetSpec[Any], task: Task) -> int:
+    """Return how often :func:`advance_task` yields."""
+    spin_up = 0 if task.store.progress else len(_spin_up_pieces(spec))
+    return spin_up + task.store.num_blocks - task.store.progress + 1
+
+
+def _num_steps(spec: DatasetSpec[Any], task: Task) -> int:
+    """Return the steps of single members that :func:`advance_task` takes."""
+    store = task.store
+    first = store.samples(store.progress).start if store.progress < store.num_blocks else None
+    if first is None:
+        return 0
+    intervals = store.num_samples - max(first, 1)
+    spin_up = 0 if store.progress else spec.spin_up_steps
+    return len(task.members) * (spin_up + intervals * spec.steps_per_sample)
+
+
+def _check_finite(spec: DatasetSpec[Any], members: range, states: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(states).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"integration.step: {spec.integration.step} is too large for {spec.system} with "
+            f"these parameters: trajectory {members[bad[0]]} grew beyond all numbers; give a "
+            "smaller step (and delete the unfinished dataset)"
+        )
+
+
+def _finish(path: Path, header: Header) -> None:
+    with told_as(PartlyDone, _how_to_resume(path)):
+        extents = read_hdf5(path, lambda file: read_extents(file, path, header))
+        finish(path, header, [extent.path for extent in extents])
+
+
+def _how_to_resume(path: Path) -> str:
+    return (
+        f"{path}: not finished, what was written is kept; repeat the command with --resume once "
+        "this is repaired"
+    )

@@ -1,0 +1,101 @@
+"""The Kuramoto–Sivashinsky equation."""
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hpcbench.config import Config
+from sims.etdrk4 import ETDRK4
+from sims.system import Stepper, System
+
+
+class KuramotoSivashinskyParameters(Config):
+    """Parameters of the Kuramoto–Sivashinsky equation.
+
+    num_points
+        N, number of grid points, even; three per unit of length resolve the equation.
+    domain_length
+        L, the period.
+    """
+
+    num_points: Annotated[int, Field(ge=8, multiple_of=2)]
+    domain_length: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class KuramotoSivashinsky(System):
+    """u_t = −u u_x − u_xx − u_xxxx, periodic with period L.
+
+    Long waves grow, short waves are damped, and steepening carries energy between them: waves
+    of wavenumber below 1 are unstable, ⌊L / 2π⌋ of them. The spatial mean is conserved and kept
+    at zero; on the attractor ⟨u_x²⟩ = ⟨u_xx²⟩.
+
+    The grid x_j = j L / N, j = 0 … N − 1, leaves out the periodic end point. Steps are taken on
+    the coefficients û_n = Σ_j u_j exp(−2πi n j / N), n = 0 … N/2, of the real transform:
+
+        dû/dt = (q² − q⁴) û − (i q / 2) F[u²],   q = 2π n / L
+
+    without dealiasing, which the strong damping makes needless. A step of 0.25 is usual.
+
+    References: Y. Kuramoto, T. Tsuzuki, Prog. Theor. Phys. 55, 356 (1976),
+    doi:10.1143/PTP.55.356; G. I. Sivashinsky, Acta Astronautica 4, 1177 (1977),
+    doi:10.1016/0094-5765(77)90096-0.
+    """
+
+    name = "kuramoto_sivashinsky"
+    schemes = ("etdrk4",)
+    Parameters = KuramotoSivashinskyParameters
+
+    EXPONENTS: ClassVar[dict[float, tuple[float, str]]] = {
+        22.0: (0.0475, "tangent dynamics; 0.048 in Cvitanović et al. 2010, doi:10.1137/070705623"),
+        36.0: (0.080, "Edson et al. 2019, doi:10.1017/S1446181119000105"),
+        60.0: (0.089, "tangent dynamics, between 0.086 and 0.091"),
+        100.0: (0.093, "tangent dynamics"),
+        200.0: (0.094, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
+    }
+    """L → largest Lyapunov exponent and its source."""
+
+    def __init__(self, parameters: KuramotoSivashinskyParameters) -> None:
+        self.parameters = parameters
+        num_points = parameters.num_points
+        self.wavenumbers = 2 * np.pi * np.arange(num_points // 2 + 1) / parameters.domain_length
+        self.linear = self.wavenumbers**2 - self.wavenumbers**4
+        odd = self.wavenumbers.copy()
+        odd[-1] = 0  # the highest wave has no first derivative on the grid
+        self.half_derivative = -0.5j * odd
+
+    @property
+    def num_components(self) -> int:
+        """N."""
+        return self.parameters.num_points
+
+    def nonlinear(self, u_hat: np.ndarray) -> np.ndarray:
+        """Return the coefficients of −u u_x = −(u²)_x / 2; modes along the last axis."""
+        return self.half_derivative * np.fft.rfft(self.from_working(u_hat) ** 2)
+
+    def initial_state(self, random: np.random.Generator) -> np.ndarray:
+        """Return a random mix of the unstable waves with zero mean and unit variance."""
+        noise = np.fft.rfft(random.random(self.num_components))
+        unstable = (self.wavenumbers > 0) & ((self.wavenumbers < 1) | (self._modes == 1))
+        state = np.fft.irfft(noise * unstable, n=self.num_components)
+        return state / np.sqrt(np.mean(state**2))
+
+    @property
+    def _modes(self) -> np.ndarray:
+        return np.arange(self.num_components // 2 + 1)
+
+    def to_working(self, states: np.ndarray) -> np.ndarray:
+        """Return the Fourier coefficients of grid values."""
+        return np.fft.rfft(states)
+
+    def from_working(self, working: np.ndarray) -> np.ndarray:
+        """Return the grid values of Fourier coefficients."""
+        return np.fft.irfft(working, n=self.num_components)
+
+    def stepper(self, step: float) -> Stepper:
+        """Return an exponential Runge-Kutta step on Fourier coefficients."""
+        return ETDRK4(self.linear, self.nonlinear, step)
+
+    def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
+        """Return the published exponent of this period."""
+        return self.EXPONENTS.get(self.parameters.domain_length)

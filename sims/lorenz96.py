@@ -1,0 +1,80 @@
+"""The Lorenz-96 system."""
+
+import functools
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hpcbench.config import Config
+from sims.rk4 import rk4_step
+from sims.system import Stepper, System
+
+
+class Lorenz96Parameters(Config):
+    """Parameters of the Lorenz-96 system.
+
+    num_sites
+        N, number of sites on the ring; from 4 on all terms of the equation are distinct.
+    forcing
+        F.
+    """
+
+    num_sites: Annotated[int, Field(ge=4)]
+    forcing: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Lorenz96(System):
+    """dx_i/dt = (x_{i+1} − x_{i−2}) x_{i−1} − x_i + F, with i modulo N.
+
+    A ring of N sites with advection that conserves Σ x_i², damping and constant forcing. On the
+    attractor the energy balance ⟨x²⟩ = F ⟨x⟩ holds exactly and the Lyapunov exponents add up to
+    −N. Chaotic for N = 40 and F = 8; a site changes by its own size in about 0.1 time units.
+
+    Reference: E. N. Lorenz, Predictability: a problem partly solved, ECMWF Seminar on
+    Predictability (1996).
+    """
+
+    name = "lorenz96"
+    schemes = ("rk4",)
+    Parameters = Lorenz96Parameters
+
+    EXPONENTS: ClassVar[dict[tuple[int, float], tuple[float, str]]] = {
+        (40, 8.0): (
+            1.68,
+            "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016 (their code RNN-RC-Chaos)",
+        ),
+        (40, 10.0): (
+            2.27,
+            "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016 (their code RNN-RC-Chaos)",
+        ),
+    }
+    """(N, F) → largest Lyapunov exponent and its source."""
+
+    def __init__(self, parameters: Lorenz96Parameters) -> None:
+        self.parameters = parameters
+
+    @property
+    def num_components(self) -> int:
+        """N."""
+        return self.parameters.num_sites
+
+    def rhs(self, x: np.ndarray) -> np.ndarray:
+        """Return dx/dt; sites along the last axis."""
+        after, before, second_before = (np.roll(x, shift, axis=-1) for shift in (-1, 1, 2))
+        return (after - second_before) * before - x + self.parameters.forcing
+
+    def initial_state(self, random: np.random.Generator) -> np.ndarray:
+        """Return the (unstable) fixed point x = F with noise of unit width on every site."""
+        return self.parameters.forcing + random.random(self.parameters.num_sites) - 0.5
+
+    def stepper(self, step: float) -> Stepper:
+        """Return a Runge-Kutta step."""
+        return functools.partial(self._step, step=step)
+
+    def _step(self, x: np.ndarray, step: float) -> np.ndarray:
+        return rk4_step(self.rhs, x, step)
+
+    def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
+        """Return the published exponent of these parameters."""
+        return self.EXPONENTS.get((self.parameters.num_sites, self.parameters.forcing))

@@ -1,0 +1,178 @@
+"""Where a dataset goes: what is at its path already, its layout, and its empty files."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import h5py
+
+from hpcbench.dataset import read_extents
+from hpcbench.dataset_format import (
+    Header,
+    Layout,
+    check_format,
+    part_path,
+    read_generator,
+    read_hdf5,
+    read_header,
+)
+from hpcbench.dataset_writer import (
+    create_part,
+    create_virtual,
+    create_whole,
+    generator_description,
+)
+from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError
+from sims.ranks import Ranks
+
+MEMBER_GROUP = 2
+"""Members are given to ranks in groups of this size, because compiled steppers may advance two
+trajectories in one complex array; a member then has the same companion on any number of ranks."""
+
+
+def share(count: int, rank: int, size: int) -> range:
+    """Return the part of ``count`` items that falls to a rank: contiguous and even."""
+    return range(rank * count // size, (rank + 1) * count // size)
+
+
+def num_groups(num_members: int) -> int:
+    """Return the number of groups of members, the last of which may be smaller."""
+    return -(-num_members // MEMBER_GROUP)
+
+
+def share_members(num_members: int, rank: int, size: int) -> range:
+    """Return the members of a rank: contiguous, whole groups, as even as groups allow."""
+    groups = share(num_groups(num_members), rank, size)
+    first, last = groups.start * MEMBER_GROUP, groups.stop * MEMBER_GROUP
+    return range(first, min(last, num_members))
+
+
+def look(
+    path: Path, header: Header, layout: Layout | None, resume: bool, size: int
+) -> Layout | Literal["complete"] | None:
+    """Return what is at the path of a dataset: nothing (None), all of it, or its layout so far.
+
+    Raises :class:`InputError` when something else is there, when the dataset is unfinished and
+    ``resume`` is not asked for, or when it was begun in a layout that does not fit.
+    """
+    if not path.exists():
+        parts = part_path(path, 0).parent
+        if parts.exists():
+            raise InputError(
+                f"{parts}: is there, but {path} is not: part of a dataset that was moved or whose "
+                "creation was interrupted; put the file back, or delete the folder"
+            )
+        return None
+
+    def read(file: h5py.File) -> tuple[Header, Layout, bool]:
+        check_format(file, path)
+        found = read_header(file, path)
+        read_extents(file, path, found)
+        return found, read_generator(file)["layout"], bool(file.attrs["complete"])
+
+    found, begun, complete = read_hdf5(path, read)
+    if found.content_hash() != header.content_hash():
+        state = "complete" if complete else "unfinished"
+        raise InputError(
+            f"{path}: holds another dataset ({state}): {_differences(found, header)}; give another "
+            "--out, or delete it"
+        )
+    if complete:
+        return "complete"
+    if not resume:
+        raise InputError(
+            f"{path}: holds this dataset, unfinished; add --resume to continue it, or delete it "
+            "to start again"
+        )
+    if layout is not None and layout != begun:
+        raise InputError(
+            f'--layout: given "{layout}", but {path} was begun as "{begun}"; leave --layout out'
+        )
+    # one process can go on with any single file
+    return "file" if begun == "collective" and size == 1 else begun
+
+
+def _differences(found: Header, wanted: Header) -> str:
+    ours, theirs = wanted.model_dump(), found.model_dump()
+    names = [n for n in ours if ours[n] != theirs[n] and not n.startswith("lyapunov")]
+    return ", ".join(f"{name} is {theirs[name]}, not {ours[name]}" for name in names)
+
+
+def choose_layout(layout: Layout | None, size: int) -> Layout:
+    """Return the layout of a new dataset on ``size`` ranks."""
+    if layout is not None:
+        return layout
+    if size == 1:
+        return "file"
+    return "collective" if h5py.get_config().mpi else "parts"
+
+
+def check_layout(header: Header, layout: Layout, size: int) -> None:
+    """Raise when ``size`` ranks cannot write a dataset in a layout."""
+    if layout == "file" and size > 1:
+        raise InputError(
+            f'--layout: "file" is written by one rank, and there are {size}; valid here: "parts" '
+            '(one file per rank) and "collective" (one file, needs HDF5 with MPI)'
+        )
+    if layout == "collective" and not h5py.get_config().mpi:
+        raise EnvironmentLacks(
+            '--layout: "collective" needs an h5py built with MPI, and this one is not; use '
+            '"parts" (every reader sees it as one file), or build h5py with HDF5_MPI=ON'
+        )
+    if num_groups(header.num_trajectories) < size:
+        raise InputError(
+            f"sampling.num_trajectories: given {header.num_trajectories}, too few for {size} "
+            f"ranks: every rank takes at least {MEMBER_GROUP}; start at most "
+            f"{num_groups(header.num_trajectories)} ranks or give more trajectories"
+        )
+
+
+def create(path: Path, header: Header, layout: Layout, ranks: Ranks) -> None:
+    """Make the empty files of a new dataset; called by every rank."""
+    folder = part_path(path, 0).parent
+
+    def prepare() -> None:
+        free = shutil.disk_usage(path.parent).free
+        if free < header.num_bytes:
+            raise InputError(
+                f"{path}: needs {header.num_bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free "
+                f"in {path.parent}; give another --out, or fewer trajectories or samples"
+            )
+        if layout == "parts":
+            folder.mkdir()
+
+    def remove() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        path.with_name(f"{path.name}.new").unlink(missing_ok=True)
+
+    generator = generator_description(ranks.size, layout)
+    members = [share_members(header.num_trajectories, r, ranks.size) for r in range(ranks.size)]
+    told = told_as(InputError, f"{path}: cannot be written")
+    try:
+        ranks.first(told(prepare))
+        if layout == "parts":
+            mine = members[ranks.rank]
+            ranks.together(told(lambda: create_part(path, ranks.rank, header, mine)))
+            ranks.first(told(lambda: create_virtual(path, header, generator, members)))
+        elif layout == "collective":
+            ranks.together(told(lambda: create_whole(path, header, generator, ranks.comm)))
+        else:
+            ranks.first(told(lambda: create_whole(path, header, generator)))
+    except BaseException:
+        if ranks.is_first:
+            remove()
+        raise
+
+
+@contextmanager
+def told_as(kind: type[HpcbenchError], text: str) -> Iterator[None]:
+    """Turn a failure of the file system or of HDF5 into an error with a message of ours."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        found = re.search(r"error message = '([^']*)'", str(error))
+        reason = found.group(1) if found else getattr(error, "strerror", None) or str(error)
+        raise kind(f"{text} ({reason})") from None

@@ -1,0 +1,70 @@
+"""The MPI ranks that generate a dataset together; one process is the special case of many."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hpcbench.errors import HpcbenchError
+
+LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK", "MPI_LOCALNRANKS")
+"""Variables that mpirun and srun set for the processes they start."""
+
+Result = TypeVar("Result")
+
+
+class Ranks:
+    """All ranks of this job.
+
+    Attributes
+    ----------
+    rank, size
+        Number of this rank and of all ranks.
+    comm
+        The MPI communicator, None for a process that no launcher started: MPI is not started
+        for it, because some MPI libraries cannot start without their launcher.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.size = 0, 1
+        self.comm: Any = None
+        if any(name in os.environ for name in LAUNCHED):
+            from mpi4py import MPI
+
+            self.comm = MPI.COMM_WORLD
+            self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank makes files and talks to the user."""
+        return self.rank == 0
+
+    def gather(self, value: Result) -> list[Result]:
+        """Return the values of all ranks, in their order, on every rank."""
+        return [value] if self.comm is None else self.comm.allgather(value)
+
+    def together(self, action: Callable[[], Result]) -> Result:
+        """Run an action on every rank; where it fails on any rank, fail on all.
+
+        The first rank raises the error of the lowest rank that failed, for one message to the
+        user; the others end silently with the same exit code.
+        """
+        result: Result | None = None
+        problem: HpcbenchError | None = None
+        try:
+            result = action()
+        except HpcbenchError as error:
+            problem = error
+        problems = [other for other in self.gather(problem) if other is not None]
+        if problems:
+            raise problems[0] if self.is_first else SystemExit(problems[0].exit_code)
+        return result  # type: ignore[return-value]
+
+    def first(self, action: Callable[[], Result]) -> Result:
+        """Run an action on the first rank and return its result on every rank."""
+        result = self.together(lambda: action() if self.is_first else None)
+        return self.gather(result)[0]  # type: ignore[return-value]
+
+    def abort(self, exit_code: int) -> None:
+        """End all ranks at once, where one of them cannot go on and others may wait for it."""
+        if self.size > 1:
+            self.comm.Abort(exit_code)

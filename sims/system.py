@@ -1,0 +1,98 @@
+"""What every dynamical system offers: parameters, initial states, and time steps in batches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hpcbench.config import Config
+from sims.seeding import member_generator
+
+Stepper = Callable[[np.ndarray], np.ndarray]
+"""Advances a batch of working states by one step."""
+
+
+class System(ABC):
+    """A dynamical system with its parameters and numerical scheme.
+
+    States are float64 arrays ``(member, component)``. Steps may be taken in another
+    representation, the *working* states (Fourier coefficients, for example).
+
+    Attributes
+    ----------
+    name
+        As spelt in a specification.
+    schemes
+        Names of the integrators it can be stepped with, the usual one first.
+    Parameters
+        Configuration class of its parameters.
+    """
+
+    name: ClassVar[str]
+    schemes: ClassVar[tuple[str, ...]]
+    Parameters: ClassVar[type[Config]]
+
+    @property
+    @abstractmethod
+    def num_components(self) -> int:
+        """Length of the state."""
+
+    @abstractmethod
+    def initial_state(self, random: np.random.Generator) -> np.ndarray:
+        """Return a random state near the attractor, ``(component,)``."""
+
+    @abstractmethod
+    def stepper(self, step: float) -> Stepper:
+        """Return the function that advances working states by one step of ``step``."""
+
+    @abstractmethod
+    def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
+        """Return the largest Lyapunov exponent and its source, None where none is known."""
+
+    def to_working(self, states: np.ndarray) -> np.ndarray:
+        """Return the working states of states."""
+        return states
+
+    def from_working(self, working: np.ndarray) -> np.ndarray:
+        """Return the states of working states."""
+        return working
+
+    def initial_states(self, seed: int, members: range) -> np.ndarray:
+        """Return the initial states of some members, ``(member, component)``."""
+        return np.stack([self.initial_state(member_generator(seed, m)) for m in members])
+
+    def advance(
+        self,
+        states: np.ndarray,
+        step: float,
+        num_steps: int,
+        save_every: int,
+        out: np.ndarray[Any, Any] | None = None,
+    ) -> None:
+        """Advance states in place and save some of them on the way.
+
+        What a member does must not depend, to the last bit, on which members it shares a
+        batch with.
+
+        states
+            ``(member, component)``, float64; after the call, the states ``num_steps`` later.
+        step
+            Step in model time units.
+        num_steps
+            Number of steps, a multiple of ``save_every``.
+        save_every
+            Steps between two saved states; the first is saved after as many.
+        out
+            ``(member, num_steps / save_every, component)``, float32 or float64, for the saved
+            states; any stride between members. None saves nothing.
+        """
+        take_step = self.stepper(step)
+        working = self.to_working(states)
+        # a run that blows up is found in its states, and reported with what to do
+        with np.errstate(over="ignore", invalid="ignore"):
+            for count in range(1, num_steps + 1):
+                working = take_step(working)
+                if out is not None and count % save_every == 0:
+                    out[:, count // save_every - 1] = self.from_working(working)
+            states[...] = self.from_working(working)
