@@ -1,0 +1,138 @@
+"""Accuracy tables: how long forecasts stay valid, and by how much they beat trivial ones."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.collect import Collection
+from analysis.series import Forecasts, read_forecasts
+from analysis.statistics import mean_interval
+
+Array = npt.NDArray[Any]
+
+LEAD_TIMES = (0.25, 0.5, 1.0, 2.0)
+"""Lead times in Lyapunov times at which the error is tabulated."""
+
+RATIO_TIMES = (0.5, 1.0)
+"""Lead times in Lyapunov times at which the forecast is set against trivial ones."""
+
+ACCURACY_COLUMNS = (
+    "study",
+    "run",
+    "kind",
+    "state",
+    "reason",
+    "system",
+    "parameters",
+    "model",
+    "method",
+    "ranks",
+    "backend",
+    "vpt_mean",
+    "vpt_low",
+    "vpt_high",
+    "vpt_median",
+    "vpt_standard_error",
+    "vpt_censored_share",
+    "n",
+    "vpt_persistence",
+    "vpt_climatology",
+    "vpt_gain_persistence",
+    "vpt_gain_climatology",
+    *(
+        f"nrmse_ratio_{name}_{time:g}"
+        for name in ("persistence", "climatology")
+        for time in RATIO_TIMES
+    ),
+    *(f"nrmse_{time:g}" for time in LEAD_TIMES),
+    "lyapunov_exponent",
+    "final_loss",
+    "validation_loss",
+    "training_seconds",
+    "parameters_count",
+)
+
+FROM_METRICS = {
+    "vpt_mean": "vpt_mean",
+    "vpt_median": "vpt_median",
+    "vpt_standard_error": "vpt_standard_error",
+    "vpt_censored_share": "vpt_censored_share",
+    "vpt_persistence": "vpt_persistence",
+    "vpt_climatology": "vpt_climatology",
+    **{f"nrmse_{time:g}": f"nrmse_{time:g}" for time in LEAD_TIMES},
+    "final_loss": "final_loss",
+    "validation_loss": "validation_loss",
+    "training_seconds": "training_seconds",
+    "parameters_count": "parameters",
+}
+"""Column → metric of the record it is taken from."""
+
+
+def accuracy_table(collection: Collection) -> pd.DataFrame:
+    """Return one row per run with :data:`ACCURACY_COLUMNS`; unfinished runs keep their row."""
+    frame = collection.frame[collection.frame["kind"] != "study"]
+    return pd.DataFrame(
+        [accuracy_row(row) for row in frame.to_dict("records")], columns=list(ACCURACY_COLUMNS)
+    )
+
+
+def accuracy_row(record: dict[Any, Any]) -> dict[str, Any]:
+    """Return the row of one run; intervals come from its forecasts where they can be read."""
+    row: dict[str, Any] = {name: record.get(name, math.nan) for name in ACCURACY_COLUMNS}
+    for column, metric in FROM_METRICS.items():
+        row[column] = record.get(f"metric.{metric}", math.nan)
+    if record["state"] != "done":
+        return row
+    forecasts, _ = read_forecasts(str(record["path"]))
+    if forecasts is not None:
+        row |= from_forecasts(forecasts)
+    for name in ("persistence", "climatology"):
+        row[f"vpt_gain_{name}"] = row["vpt_mean"] - row[f"vpt_{name}"]
+    return row
+
+
+def from_forecasts(forecasts: Forecasts) -> dict[str, Any]:
+    """Return what the forecasts of one run say beyond the record's metrics."""
+    row: dict[str, Any] = {}
+    if len(forecasts.vpt):
+        interval = mean_interval(forecasts.vpt)
+        row |= {
+            "vpt_mean": interval.value,
+            "vpt_low": interval.low,
+            "vpt_high": interval.high,
+            "vpt_median": float(np.median(forecasts.vpt)),
+            "n": interval.n,
+        }
+        if interval.n > 1:
+            deviation = float(np.std(forecasts.vpt, ddof=1))
+            row["vpt_standard_error"] = deviation / math.sqrt(interval.n)
+    if len(forecasts.censored):
+        row["vpt_censored_share"] = float(np.mean(forecasts.censored))
+    error = mean_error(forecasts.nrmse)
+    for lead in RATIO_TIMES:
+        for name, trivial in (
+            ("persistence", forecasts.persistence),
+            ("climatology", forecasts.climatology),
+        ):
+            row[f"nrmse_ratio_{name}_{lead:g}"] = at_lead_time(
+                forecasts.time, error, lead
+            ) / at_lead_time(forecasts.time, trivial, lead)
+    return row
+
+
+def mean_error(nrmse: Array) -> Array:
+    """Return the mean over initial conditions, NaN from where one forecast has exploded."""
+    with np.errstate(invalid="ignore"):
+        mean = nrmse.mean(axis=0)
+    return np.where(np.isfinite(mean), mean, np.nan)
+
+
+def at_lead_time(time: Array, error: Array, lead: float) -> float:
+    """Return an error curve at a lead time (NaN outside what was forecast)."""
+    if len(error) != len(time) or len(time) == 0 or not time[0] <= lead <= time[-1]:
+        # The first sample after the warm-up may lie later than the lead time asked for.
+        return math.nan
+    return float(np.interp(lead, time, error))

@@ -1,0 +1,54 @@
+"""The HTML page of a report: one file that needs no network, no script and no other file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from analysis.plots.style import Picture
+from analysis.tables import ReaderTable
+
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_page(
+    *,
+    title: str,
+    question: str,
+    answer: Sequence[str],
+    accuracy: ReaderTable,
+    scaling: ReaderTable,
+    unfinished: ReaderTable,
+    pictures: Sequence[Picture],
+    facts: Sequence[Mapping[str, Any]],
+    commands: Sequence[str],
+    repeat: str,
+    counts: Mapping[str, int],
+    files: Sequence[str],
+    made: str,
+) -> str:
+    """Return the page as text; every argument is shown as given, with HTML escaped."""
+    return ENVIRONMENT.get_template("report.html.j2").render(
+        title=title,
+        question=question,
+        answer=answer,
+        accuracy=accuracy,
+        scaling=scaling,
+        unfinished=unfinished,
+        facts=facts,
+        commands=commands,
+        repeat=repeat,
+        counts=counts,
+        files=files,
+        made=made,
+        pictures=[
+            {"title": p.title, "alt": p.alt, "uri": p.data_uri(), "name": p.name} for p in pictures
+        ],
+    )

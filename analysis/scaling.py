@@ -1,0 +1,253 @@
+"""Scaling tables: time, speed-up and efficiency against ranks, always with their base and spread.
+
+strong       S = T(p₀)/T(p),  E = S·p₀/p           (global work fixed)
+weak         E = T(p₀)/T(p)                        (work per rank fixed)
+throughput   E = X(p)·p₀/(X(p₀)·p), S = X(p)/X(p₀)
+
+The base p₀ is the smallest number of ranks that was measured, never silently 1.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.collect import Collection
+from analysis.series import Training, read_training
+from analysis.statistics import EMPTY, Interval, finite, median_interval, ratio_interval
+from hpcbench.config import canonical_json, content_hash
+
+Array = npt.NDArray[Any]
+
+MODES = ("strong", "weak", "throughput")
+
+NOT_THE_WORK = {"seed", "train.backend", "train.stop_after", "train.repeat"}
+"""Configuration fields in which runs of one scaling curve may differ."""
+
+SHARED_WORK = {"train.global_batch"}
+"""Further fields that grow with the ranks when the work per rank is what is fixed."""
+
+SCALING_COLUMNS = (
+    "study",
+    "group",
+    "label",
+    "mode",
+    "backend",
+    "ranks",
+    "step_seconds",
+    "step_seconds_low",
+    "step_seconds_high",
+    "n",
+    "interval_over",
+    "base_ranks",
+    "base_seconds",
+    "base_kind",
+    "speed_up",
+    "speed_up_low",
+    "speed_up_high",
+    "efficiency",
+    "efficiency_low",
+    "efficiency_high",
+    "super_linear",
+    "sequences_per_second",
+    "n_ok",
+    "n_failed",
+    "n_missing",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All runs of one group at one number of ranks."""
+
+    rows: pd.DataFrame
+    timings: list[Array]
+    trainings: list[Training]
+    allocations: list[str]
+
+    @property
+    def medians(self) -> Array:
+        """Median step time of each run, in seconds."""
+        return np.array([np.median(timing) for timing in self.timings])
+
+    def step_seconds(self) -> tuple[Interval, str]:
+        """Return the median step time, its rank interval and what the interval is over.
+
+        Over runs where there are enough of them. Fewer runs say nothing about how runs differ;
+        the interval is then over the steps of the runs, which the table says.
+        """
+        if not self.timings:
+            return EMPTY, ""
+        over_runs = median_interval(self.medians)
+        if math.isfinite(over_runs.low) or all(len(timing) < 2 for timing in self.timings):
+            return over_runs, "runs"
+        over_steps = median_interval(np.concatenate(self.timings))
+        return Interval(over_runs.value, over_steps.low, over_steps.high, over_steps.n), "steps"
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``("train.window", 64)`` for every leaf of a configuration."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def work_of(config: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """Return the configuration fields that must agree within one scaling curve."""
+    free = NOT_THE_WORK | (SHARED_WORK if mode != "strong" else set())
+    return {name: value for name, value in flatten(config) if name not in free}
+
+
+def scaling_groups(collection: Collection) -> pd.DataFrame:
+    """Return the training runs with the columns ``mode`` and ``group`` (hash of the same work)."""
+    frame = collection.frame[collection.frame["kind"] != "forecast"]
+    frame = frame[frame["ranks"].notna() & frame["config_hash"].notna()].copy()
+    modes = {study: mode_of(content) for study, content in collection.studies.items()}
+    frame["mode"] = [modes.get(study, "strong") for study in frame["study"]]
+    # A configuration is hashed once, however many runs share it.
+    known: dict[tuple[Any, ...], str] = {}
+    groups = []
+    for key in zip(frame["config_hash"], frame["mode"], frame["dataset"], strict=True):
+        if key not in known:
+            work = work_of(collection.configs.get(key[0], {}), key[1])
+            known[key] = content_hash([work, str(key[2])], 8)
+        groups.append(known[key])
+    frame["group"] = groups
+    return frame
+
+
+def mode_of(study: Mapping[str, Any]) -> str:
+    """Return the scaling mode a study declares, ``"strong"`` when it declares none."""
+    scaling = study.get("scaling")
+    mode = str(scaling.get("mode", "strong")) if isinstance(scaling, Mapping) else "strong"
+    return mode if mode in MODES else "strong"
+
+
+def cells(group: pd.DataFrame) -> dict[int, Cell]:
+    """Return the runs of one curve by number of ranks, in rising order."""
+    result = {}
+    for ranks in sorted(group["ranks"].unique()):
+        rows = group[group["ranks"] == ranks]
+        timings, trainings, allocations = [], [], []
+        for row in rows[rows["state"] == "done"].to_dict("records"):
+            training, _ = read_training(str(row["path"]))
+            timing = training.timed if training is not None else np.empty(0)
+            if len(timing) == 0:  # older or thinned records keep only the median
+                timing = finite([row.get("metric.step_seconds", math.nan)])
+            if len(timing):
+                timings.append(timing)
+                allocations.append(str(row["path"]))
+                if training is not None:
+                    trainings.append(training)
+        result[int(ranks)] = Cell(rows, timings, trainings, allocations)
+    return result
+
+
+def scaling_table(collection: Collection) -> pd.DataFrame:
+    """Return one row per curve and number of ranks, with :data:`SCALING_COLUMNS`."""
+    frame = scaling_groups(collection)
+    rows: list[dict[str, Any]] = []
+    keys = ["study", "mode", "group", "backend"]
+    for (study, mode, name, backend), group in frame.groupby(keys, sort=False, dropna=False):
+        label = " ".join(
+            str(part) for part in group.iloc[0][["system", "model", "method"]] if pd.notna(part)
+        )
+        head = {"study": study, "group": name, "label": label, "mode": mode, "backend": backend}
+        rows += [head | row for row in curve_rows(str(mode), cells(group))]
+    return pd.DataFrame(rows, columns=list(SCALING_COLUMNS))
+
+
+def curve_rows(mode: str, curve: Mapping[int, Cell]) -> list[dict[str, Any]]:
+    """Return the rows of one curve; points without a timing keep their counts."""
+    measured = [ranks for ranks, cell in curve.items() if cell.timings]
+    base = min(measured) if measured else 0
+    base_kind = "smallest measured"
+    rows = []
+    for ranks, cell in curve.items():
+        states = cell.rows["state"]
+        seconds, over = cell.step_seconds()
+        row: dict[str, Any] = {
+            "ranks": ranks,
+            "step_seconds": seconds.value,
+            "step_seconds_low": seconds.low,
+            "step_seconds_high": seconds.high,
+            "n": seconds.n,
+            "interval_over": over,
+            "sequences_per_second": rate(cell),
+            "n_ok": int((states == "done").sum()),
+            "n_missing": int((states == "missing").sum()),
+        }
+        row["n_failed"] = len(states) - row["n_ok"] - row["n_missing"]
+        if cell.timings and base:
+            row |= {"base_ranks": base, "base_kind": base_kind}
+            row |= {"base_seconds": curve[base].step_seconds()[0].value}
+            row |= speed_up(mode, base, curve[base], ranks, cell)
+        rows.append(row)
+    return rows
+
+
+def rate(cell: Cell) -> float:
+    """Return sequences per second as Σwork / Σtime over all timed steps of all runs."""
+    work = sum(training.sequences_per_step * len(training.timed) for training in cell.trainings)
+    seconds = sum(float(training.timed.sum()) for training in cell.trainings)
+    return work / seconds if seconds > 0 else math.nan
+
+
+def work_ratio(base: Cell, cell: Cell) -> float:
+    """Return the work of a step of ``cell`` over that of ``base`` (1 where it is not recorded)."""
+    amounts = [[t.sequences_per_step for t in c.trainings] for c in (base, cell)]
+    if not all(amounts):
+        return 1.0
+    before, after = (float(np.median(amount)) for amount in amounts)
+    return after / before if math.isfinite(before) and math.isfinite(after) else 1.0
+
+
+def speed_up(mode: str, base_ranks: int, base: Cell, ranks: int, cell: Cell) -> dict[str, Any]:
+    """Return speed-up and efficiency of ``cell`` against ``base`` with their intervals.
+
+    The ratio is formed from the medians last, and resampled as a whole: allocation, run, steps.
+    """
+    if ranks == base_ranks:
+        ratio = Interval(1.0, 1.0, 1.0, len(cell.timings))
+    else:
+        ratio = ratio_interval(base.timings, cell.timings, (base.allocations, cell.allocations))
+    growth = 1.0 if mode == "strong" else work_ratio(base, cell)
+    if mode == "weak":
+        # The work grows with the ranks, so the ideal time is constant and S = E·p/p₀.
+        per_speed_up, per_efficiency = ranks / base_ranks, 1.0
+    else:
+        per_speed_up, per_efficiency = growth, growth * base_ranks / ranks
+    row: dict[str, Any] = {}
+    for name, factor in (("speed_up", per_speed_up), ("efficiency", per_efficiency)):
+        row |= {
+            name: ratio.value * factor,
+            f"{name}_low": ratio.low * factor,
+            f"{name}_high": ratio.high * factor,
+        }
+    row["super_linear"] = bool(row["efficiency_low"] > 1.0 and ranks != base_ranks)
+    return row
+
+
+def raw_points(collection: Collection) -> pd.DataFrame:
+    """Return the median step time of every finished run, the raw points of the scaling plot."""
+    frame = scaling_groups(collection)
+    rows = [
+        {"study": study, "group": name, "backend": backend, "ranks": ranks, "step_seconds": median}
+        for (study, name, backend), group in frame.groupby(
+            ["study", "group", "backend"], sort=False, dropna=False
+        )
+        for ranks, cell in cells(group).items()
+        for median in cell.medians
+    ]
+    return pd.DataFrame(rows, columns=["study", "group", "backend", "ranks", "step_seconds"])
+
+
+def curve_key(work: Mapping[str, Any]) -> str:
+    """Return the canonical text of what a curve keeps fixed, for provenance."""
+    return canonical_json(dict(work))

@@ -1,0 +1,141 @@
+"""The series one run left in HDF5: losses and times per step, forecasts per initial condition."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What ``metrics.h5`` holds; arrays a run did not write are empty.
+
+    Attributes
+    ----------
+    loss
+        Global training loss, (step).
+    step_seconds, compute_seconds, data_seconds
+        Whole step, forward + backward, and wait for data, (step, rank), in seconds.
+    validation_step, validation_loss
+        Validation loss and the step it was taken at, (k).
+    num_warmup_steps
+        Steps at the start that no timing may use.
+    sequences_per_step
+        Sequences all ranks together process in one step.
+    """
+
+    loss: Array
+    step_seconds: Array
+    compute_seconds: Array
+    data_seconds: Array
+    validation_step: Array
+    validation_loss: Array
+    num_warmup_steps: int
+    sequences_per_step: float
+
+    @property
+    def timed(self) -> Array:
+        """Step time, the maximum over ranks, after the warm-up, (step)."""
+        if self.step_seconds.ndim != 2 or self.step_seconds.size == 0:
+            return np.empty(0)
+        slowest = self.step_seconds.max(axis=1)
+        timed = slowest[min(self.num_warmup_steps, len(slowest)) :]
+        return timed[np.isfinite(timed)]
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What ``forecast.h5`` holds; arrays a run did not write are empty.
+
+    Attributes
+    ----------
+    time
+        Lead time in Lyapunov times, (time).
+    nrmse
+        Normalised root-mean-square error, (initial_condition, time).
+    vpt, censored
+        Valid prediction time in Lyapunov times and whether the horizon cut it off,
+        (initial_condition).
+    truth, forecast
+        A few examples, (example, time, component).
+    persistence, climatology
+        NRMSE of the two trivial forecasts, mean over initial conditions, (time).
+    threshold
+        NRMSE up to which a forecast counts as valid.
+    """
+
+    time: Array
+    nrmse: Array
+    vpt: Array
+    censored: Array
+    truth: Array
+    forecast: Array
+    persistence: Array
+    climatology: Array
+    threshold: float
+
+
+def read_training(run: Path | str) -> tuple[Training | None, str]:
+    """Return the series of a training run, or None and the reason."""
+    data, attributes, problem = read_file(Path(run) / "metrics.h5")
+    if problem:
+        return None, problem
+    return Training(
+        loss=flat(data, "loss"),
+        step_seconds=per_rank(data, "step_seconds"),
+        compute_seconds=per_rank(data, "compute_seconds"),
+        data_seconds=per_rank(data, "data_seconds"),
+        validation_step=flat(data, "validation_step"),
+        validation_loss=flat(data, "validation_loss"),
+        num_warmup_steps=int(attributes.get("num_warmup_steps", 0)),
+        sequences_per_step=float(attributes.get("sequences_per_step", np.nan)),
+    ), ""
+
+
+def read_forecasts(run: Path | str) -> tuple[Forecasts | None, str]:
+    """Return the forecasts of a run, or None and the reason."""
+    data, attributes, problem = read_file(Path(run) / "forecast.h5")
+    if problem:
+        return None, problem
+    nrmse, time = data.get("nrmse"), flat(data, "time_lyapunov")
+    if nrmse is None or nrmse.ndim != 2 or nrmse.shape[1] != len(time):
+        return None, "forecast.h5: nrmse and time_lyapunov are missing or do not fit together"
+    return Forecasts(
+        time=time,
+        nrmse=nrmse,
+        vpt=flat(data, "vpt"),
+        censored=flat(data, "censored").astype(bool),
+        truth=data.get("truth", np.empty((0, 0, 0))),
+        forecast=data.get("forecast", np.empty((0, 0, 0))),
+        persistence=flat(data, "persistence_nrmse"),
+        climatology=flat(data, "climatology_nrmse"),
+        threshold=float(attributes.get("threshold", 0.5)),
+    ), ""
+
+
+def read_file(path: Path) -> tuple[dict[str, Array], dict[str, Any], str]:
+    """Return the datasets at the root of a file, its attributes, and what is wrong with it."""
+    if not path.exists():
+        return {}, {}, f"{path.name}: missing"
+    try:
+        with h5py.File(path, "r") as file:
+            data = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
+            return {name: np.asarray(item) for name, item in data.items()}, dict(file.attrs), ""
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        return {}, {}, f"{path.name}: corrupt or partly written: {error}"
+
+
+def flat(data: dict[str, Array], name: str) -> Array:
+    """Return a one-dimensional dataset, empty when there is none."""
+    return np.ravel(data.get(name, np.empty(0)))
+
+
+def per_rank(data: dict[str, Array], name: str) -> Array:
+    """Return a (step, rank) dataset; one without a rank axis is that of a single rank."""
+    values = data.get(name, np.empty((0, 0)))
+    return values[:, None] if values.ndim == 1 else values
