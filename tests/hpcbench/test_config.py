@@ -70,7 +70,7 @@ def test_every_problem_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
 
 def test_missing_file_suggests_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "lorenz96.toml").write_text("")
-    with pytest.raises(InputError, match="no such file.*lorenz96.toml"):
+    with pytest.raises(InputError, match=r"no such file.*lorenz96\.toml"):
         read_config(Tree, tmp_path / "lorenz69.toml")
 
 
