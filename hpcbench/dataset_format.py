@@ -25,6 +25,16 @@ VERSION = 1
 SPLITS = ("train", "validation", "test")
 """Names of the splits; ``/split`` holds their indices."""
 
+SCALES = {
+    "state": ("trajectory", "time", "component"),
+    "final_state": ("trajectory", "component"),
+    "checksum": ("trajectory", "block"),
+    "split": ("trajectory",),
+    "mean": ("component",),
+    "std": ("component",),
+}
+"""Axes of every dataset; each axis is a dimension scale of that name."""
+
 Split = Literal["train", "validation", "test"]
 Layout = Literal["file", "parts", "collective"]
 Positive = Annotated[int, Field(ge=1)]

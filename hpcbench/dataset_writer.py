@@ -28,6 +28,7 @@ from hpcbench.config import canonical_json
 from hpcbench.dataset_format import (
     FORMAT,
     PART_FORMAT,
+    SCALES,
     SPLITS,
     VERSION,
     Header,
@@ -189,17 +190,9 @@ def _allocate(file: h5py.File, header: Header, members: range) -> None:
 
 
 def _attach_scales(file: h5py.File) -> None:
-    axes = {
-        "state": ("trajectory", "time", "component"),
-        "final_state": ("trajectory", "component"),
-        "checksum": ("trajectory", "block"),
-        "split": ("trajectory",),
-        "mean": ("component",),
-        "std": ("component",),
-    }
     for scale in ("trajectory", "time", "component", "block"):
         file[scale].make_scale(scale)
-    for name, scales in axes.items():
+    for name, scales in SCALES.items():
         for axis, scale in enumerate(scales):
             file[name].dims[axis].attach_scale(file[scale])
 
@@ -290,10 +283,10 @@ def finish(path: Path, header: Header, stores: Sequence[Path]) -> None:
                 # an accumulation goes strictly in order, where a sum may go pairwise
                 total = np.add.accumulate(np.concatenate([total, sums]))[-1:]
             left = max(0, left - file["state"].shape[0])
-    mean, square = total[0] / (header.split[0] * header.num_samples)
+    mean, std = mean_and_std(total[0], header.split[0] * header.num_samples)
     with open_hdf5(path, "r+") as file:
         file["mean"][...] = mean
-        file["std"][...] = np.sqrt(np.maximum(square - mean**2, 0))
+        file["std"][...] = std
         file.flush()
         os.fsync(file.id.get_vfd_handle())
         file.attrs.modify("complete", np.uint8(1))
@@ -336,6 +329,13 @@ def add_sums(sums: np.ndarray, samples: np.ndarray) -> None:
     for total, trajectory in zip(sums, samples, strict=True):
         total[0] += trajectory.sum(axis=0, dtype=np.float64)
         total[1] += np.square(trajectory, dtype=np.float64).sum(axis=0)
+
+
+def mean_and_std(sums: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of ``count`` samples from their sums, (2, component)."""
+    mean, square = sums / count
+    # the difference of two equal numbers may come out negative by rounding
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
 def write_example(path: Path | str) -> Header:
