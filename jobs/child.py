@@ -22,6 +22,9 @@ TAIL_LINES = 25
 GRACE_SECONDS = 30.0
 """Time that interrupted ranks get to write a checkpoint."""
 
+KILL_SECONDS = 5.0
+"""Time that the system gets to remove killed processes."""
+
 RULE = "-" * 74
 """What Open MPI puts above and below its own notices."""
 
@@ -122,11 +125,15 @@ class Child:
     def kill(self) -> None:
         """End whatever of the job still runs."""
         if self._process.poll() is None:
-            for process in self._descendants():
+            ranks = self._descendants()
+            for process in ranks:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             self._process.kill()
             self._process.wait()
+            deadline = time.monotonic() + KILL_SECONDS
+            while any(map(_runs, ranks)) and time.monotonic() < deadline:
+                time.sleep(0.02)
         self._finish_reading()
         if self._log is not None:
             self._log.close()
@@ -153,6 +160,14 @@ class Child:
     @property
     def tail(self) -> str:
         return "\n".join(self._lines)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Tell whether a process still runs; a zombie that nobody has reaped yet does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _open_log(log: Path | None) -> IO[str] | None:
