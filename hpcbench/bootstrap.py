@@ -264,8 +264,19 @@ def nccl_flags() -> dict[str, str]:
         "HOROVOD_GPU_OPERATIONS": "NCCL",
         "HOROVOD_NCCL_HOME": home,
         "HOROVOD_NCCL_LINK": "SHARED",
-        "HOROVOD_CUDA_HOME": str(Path(compiler).resolve().parent.parent),
+        "HOROVOD_CUDA_HOME": cuda_home(compiler),
+        "CUDA_HOME": cuda_home(compiler),  # where torch looks for the CUDA headers
     }
+
+
+def cuda_home(compiler: str) -> str:
+    """Return the CUDA folder that ``nvcc`` belongs to, also where it is a wrapper script."""
+    described = subprocess.run(
+        [compiler, "--dryrun", "-c", "none.cu"], capture_output=True, text=True, check=False
+    ).stderr
+    here = [line.partition("=")[2] for line in described.splitlines() if "_HERE_=" in line]
+    binaries = Path(here[0]) if here else Path(compiler).resolve().parent
+    return str(binaries.parent)
 
 
 def find_mpi() -> dict[str, str]:
