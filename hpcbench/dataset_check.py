@@ -9,7 +9,8 @@ import numpy as np
 
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.dataset_format import SCALES, read_hdf5
-from hpcbench.dataset_writer import add_sums, mean_and_std
+from hpcbench.dataset_store import add_sums
+from hpcbench.dataset_writer import mean_and_std
 from hpcbench.errors import InputError
 
 STATISTICS_TOLERANCE = 1e-9
@@ -116,7 +117,7 @@ def verify(dataset: Dataset, advance: Callable[[], None] = lambda: None) -> list
                 for block, (first, end) in enumerate(zip(dataset.block_starts, ends, strict=True)):
                     samples = np.empty((1, end - first, dataset.num_components), dataset.dtype)
                     file.readinto(samples.data)
-                    if zlib.crc32(samples.data) != checksums[member, block]:
+                    if zlib.crc32(samples.data) != checksums[block, member]:
                         problems.append(
                             f"{extent.path}: block {block} of trajectory {member} (samples "
                             f"{first} to {end - 1}) does not match its checksum; generate it again"

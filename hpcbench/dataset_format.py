@@ -28,7 +28,7 @@ SPLITS = ("train", "validation", "test")
 SCALES = {
     "state": ("trajectory", "time", "component"),
     "final_state": ("trajectory", "component"),
-    "checksum": ("trajectory", "block"),
+    "checksum": ("block", "trajectory"),
     "split": ("trajectory",),
     "mean": ("component",),
     "std": ("component",),
@@ -175,7 +175,7 @@ def part_path(path: Path, index: int) -> Path:
 def open_hdf5(path: Path, mode: str = "r", **options: Any) -> h5py.File:
     """Open an HDF5 file; raise :class:`InputError` saying why it cannot be read."""
     try:
-        return h5py.File(path, mode, locking="best-effort", **options)
+        return h5py.File(path, mode, **{"locking": "best-effort", **options})
     except FileNotFoundError:
         hint = nearest(path.name, [p.name for p in path.parent.glob("*.h5")])
         raise InputError(
@@ -203,9 +203,9 @@ def _reason(path: Path, error: OSError) -> str:
 Content = TypeVar("Content")
 
 
-def read_hdf5(path: Path, read: Callable[[h5py.File], Content]) -> Content:
+def read_hdf5(path: Path, read: Callable[[h5py.File], Content], **options: Any) -> Content:
     """Return what ``read`` takes from a file; damage met on the way is an :class:`InputError`."""
-    with open_hdf5(path) as file:
+    with open_hdf5(path, **options) as file:
         try:
             return read(file)
         except (OSError, RuntimeError, KeyError, ValueError) as error:

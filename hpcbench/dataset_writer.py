@@ -1,20 +1,11 @@
-"""Writing datasets so that a killed writer leaves a file that can be continued.
+"""Making the files of a dataset, and declaring it complete.
 
-Every dataset of a file is allocated contiguously when the file is made, so writing states later
-changes no HDF5 metadata. A *store* is one such file: the whole dataset, or one part of it. Its
-trajectories advance in *blocks* of samples. For each block the writer stores, in this order,
-
-1. the samples and their checksums,
-2. what is needed to go on (the states in float64 and the running sums), in one of two slots
-   in turn, so that the slot of the last finished block stays intact,
-3. after a flush to the disk, the number of finished blocks.
-
-``@complete`` is set last of all. Files hold no times, so a continued dataset ends equal to one
-that was never interrupted, byte for byte.
+Every array is allocated contiguously when its file is made, so that writing states later
+(:mod:`hpcbench.dataset_store`) changes no HDF5 metadata. ``@complete`` is set last of all. Files
+hold no times, so a continued dataset ends equal to one that was never interrupted, byte for byte.
 """
 
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +28,7 @@ from hpcbench.dataset_format import (
     part_path,
     write_header,
 )
+from hpcbench.dataset_store import Store, add_sums
 from hpcbench.errors import InputError
 from hpcbench.provenance import code_version
 
@@ -111,11 +103,12 @@ def create_virtual(
         _describe(file, header, generator)
         for name, shape, dtype in _per_trajectory(header, header.num_trajectories):
             layout = h5py.VirtualLayout(shape, dtype)
+            axis = SCALES[name].index("trajectory")
             for index, members in enumerate(parts):
                 place = part_path(path, index).relative_to(path.parent)
-                part_shape = (len(members), *shape[1:])
+                part_shape = (*shape[:axis], len(members), *shape[axis + 1 :])
                 source = h5py.VirtualSource(str(place), name, part_shape, dtype)
-                layout[members.start : members.stop] = source
+                layout[(slice(None),) * axis + (slice(members.start, members.stop),)] = source
             # what the HDF5 library shows in place of a part that was lost
             fill = np.nan if np.dtype(dtype).kind == "f" else 0
             file.create_virtual_dataset(name, layout, fillvalue=fill)
@@ -150,7 +143,7 @@ def _per_trajectory(header: Header, count: int) -> list[tuple[str, tuple[int, ..
     return [
         ("state", (count, num_samples, num_components), header.dtype),
         ("final_state", (count, num_components), "float64"),
-        ("checksum", (count, num_blocks), "uint32"),
+        ("checksum", (num_blocks, count), "uint32"),
     ]
 
 
@@ -197,76 +190,6 @@ def _attach_scales(file: h5py.File) -> None:
             file[name].dims[axis].attach_scale(file[scale])
 
 
-class Store:
-    """A file open for writing blocks: a whole dataset or one part of it.
-
-    path
-        The file.
-    members
-        The trajectories of the dataset that the store holds.
-    comm
-        MPI communicator of all ranks when they write one file together.
-    """
-
-    def __init__(self, path: Path, members: range, comm: Any = None) -> None:
-        self.path, self.members, self.comm = path, members, comm
-        options = {"driver": "mpio", "comm": comm} if comm is not None else {}
-        self.file = open_hdf5(path, "r+", **options)
-        self.num_samples: int = self.file["state"].shape[1]
-        self.num_blocks: int = self.file["checksum"].shape[1]
-        self.length: int = -(-self.num_samples // self.num_blocks)
-        self.progress: int = int(self.file["resume/progress"][0])
-
-    def samples(self, block: int) -> range:
-        """Return the samples of a block."""
-        return range(block * self.length, min((block + 1) * self.length, self.num_samples))
-
-    def resume(self, members: range) -> tuple[np.ndarray, np.ndarray]:
-        """Return states and sums of some trajectories after the last finished block."""
-        slot, rows = (self.progress - 1) % 2, self._rows(members)
-        return self.file["resume/state"][slot, rows], self.file["resume/sums"][slot, rows]
-
-    def write(
-        self, block: int, members: range, samples: np.ndarray, states: np.ndarray, sums: np.ndarray
-    ) -> None:
-        """Store a block of some trajectories and bring it to the disk.
-
-        samples
-            ``(trajectory, time, component)`` in the precision of the file.
-        states
-            States after the block, ``(trajectory, component)``, float64.
-        sums
-            Sums of all samples so far and of their squares, ``(trajectory, 2, component)``.
-        """
-        rows, times = self._rows(members), self.samples(block)
-        self.file["state"][rows, times.start : times.stop] = samples
-        self.file["checksum"][rows, block] = [zlib.crc32(piece.data) for piece in samples]
-        self.file["resume/state"][block % 2, rows] = states
-        self.file["resume/sums"][block % 2, rows] = sums
-        if block == self.num_blocks - 1:
-            self.file["final_state"][rows] = states
-        self._to_disk()
-
-    def mark(self, block: int) -> None:
-        """Declare a block finished, after every rank has written its trajectories."""
-        if self.comm is None or self.comm.rank == 0:
-            self.file["resume/progress"][0] = block + 1
-        self._to_disk()
-        self.progress = block + 1
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
-    def _rows(self, members: range) -> slice:
-        return slice(members.start - self.members.start, members.stop - self.members.start)
-
-    def _to_disk(self) -> None:
-        self.file.flush()
-        if self.comm is None:
-            os.fsync(self.file.id.get_vfd_handle())
-
-
 def finish(path: Path, header: Header, stores: Sequence[Path]) -> None:
     """Write mean and standard deviation over the training split, and declare the dataset complete.
 
@@ -277,7 +200,7 @@ def finish(path: Path, header: Header, stores: Sequence[Path]) -> None:
     left = header.split[0]
     for place in stores:
         with open_hdf5(place) as file:
-            slot = (file["checksum"].shape[1] - 1) % 2
+            slot = (file["checksum"].shape[0] - 1) % 2
             for first in range(0, min(left, file["state"].shape[0]), 4096):
                 sums = file["resume/sums"][slot, first : min(first + 4096, left)]
                 # an accumulation goes strictly in order, where a sum may go pairwise
@@ -315,20 +238,6 @@ def write_dataset(
         store.mark(block)
     store.close()
     finish(path, header, [path])
-
-
-def add_sums(sums: np.ndarray, samples: np.ndarray) -> None:
-    """Add the samples of a block and their squares to the running sums, in float64.
-
-    sums
-        ``(trajectory, 2, component)``, changed in place.
-    samples
-        ``(trajectory, time, component)``.
-    """
-    # trajectory by trajectory: the order of additions must not depend on how many there are
-    for total, trajectory in zip(sums, samples, strict=True):
-        total[0] += trajectory.sum(axis=0, dtype=np.float64)
-        total[1] += np.square(trajectory, dtype=np.float64).sum(axis=0)
 
 
 def mean_and_std(sums: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ import numpy as np
 from hpcbench.console import progress
 from hpcbench.dataset import read_extents
 from hpcbench.dataset_format import Header, Layout, read_hdf5
-from hpcbench.dataset_writer import Store, add_sums, finish, writer_lock
+from hpcbench.dataset_store import CollectiveStore, Store, add_sums
+from hpcbench.dataset_writer import finish, writer_lock
 from hpcbench.errors import HpcbenchError, InputError, PartlyDone
 from sims.placement import check_layout, choose_layout, create, look, share, share_members, told_as
 from sims.ranks import Ranks
@@ -106,10 +107,11 @@ def _only_writer(path: Path, ranks: Ranks) -> Iterator[None]:
 def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Iterator[list[Task]]:
     """Open the stores that this rank writes; the ranks may be more or fewer than the parts."""
     tasks: list[Task] = []
+    # read before any rank opens a part for writing, which locks it
+    extents = ranks.first(lambda: read_hdf5(path, lambda f: read_extents(f, path, header)))
 
     def open_all() -> None:
         if layout == "parts":
-            extents = read_hdf5(path, lambda file: read_extents(file, path, header))
             mine = share(len(extents), ranks.rank, ranks.size)
             for extent in extents[mine.start : mine.stop]:
                 members = range(extent.first, extent.first + extent.count)
@@ -117,8 +119,9 @@ def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Ite
         else:
             everyone = range(header.num_trajectories)
             members = share_members(header.num_trajectories, ranks.rank, ranks.size)
-            comm = ranks.comm if ranks.size > 1 else None
-            tasks.append(Task(Store(path, everyone, comm), members))
+            one = layout == "collective"
+            store = CollectiveStore(path, everyone, ranks.comm) if one else Store(path, everyone)
+            tasks.append(Task(store, members))
 
     def close_all() -> None:
         for task in tasks:
@@ -129,7 +132,7 @@ def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Ite
         yield tasks
     except BaseException as error:
         # agreed errors find every rank here; after any other, the others may not take part
-        if ranks.size == 1 or isinstance(error, HpcbenchError | SystemExit):
+        if ranks.size == 1 or isinstance(error, HpcbenchError):
             with suppress(OSError, RuntimeError):  # what broke the work may break the closing too
                 close_all()
         raise

@@ -43,10 +43,9 @@ class Ranks:
         return [value] if self.comm is None else self.comm.allgather(value)
 
     def together(self, action: Callable[[], Result]) -> Result:
-        """Run an action on every rank; where it fails on any rank, fail on all.
+        """Run an action on every rank; where it fails on any, raise that error on all.
 
-        The first rank raises the error of the lowest rank that failed, for one message to the
-        user; the others end silently with the same exit code.
+        Of several errors all ranks raise that of the lowest rank, for one message to the user.
         """
         result: Result | None = None
         problem: HpcbenchError | None = None
@@ -56,7 +55,7 @@ class Ranks:
             problem = error
         problems = [other for other in self.gather(problem) if other is not None]
         if problems:
-            raise problems[0] if self.is_first else SystemExit(problems[0].exit_code)
+            raise problems[0]
         return result  # type: ignore[return-value]
 
     def first(self, action: Callable[[], Result]) -> Result:

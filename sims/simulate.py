@@ -1,13 +1,11 @@
 """``hpcbench simulate``: generate a dataset, alone or on the ranks of an MPI job."""
 
 import argparse
-import traceback
 from pathlib import Path
 from typing import Any
 
 from hpcbench.cli import INTERRUPTED
 from hpcbench.console import message, print_results
-from hpcbench.errors import HpcbenchError
 from sims.ensemble import Generated, generate
 from sims.ranks import Ranks
 from sims.spec import DatasetSpec, read_spec
@@ -34,24 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     """Run ``hpcbench simulate`` on this rank and return its exit code."""
     ranks = Ranks()
+    overrides = arguments.overrides
+    if arguments.seed is not None:
+        overrides = [*overrides, "--seed", arguments.seed]
+    spec = ranks.together(lambda: read_spec(arguments.spec, overrides))
+    out = arguments.out or Path("data") / f"{arguments.spec.stem}.h5"
     try:
-        overrides = arguments.overrides
-        if arguments.seed is not None:
-            overrides = [*overrides, "--seed", arguments.seed]
-        spec = ranks.together(lambda: read_spec(arguments.spec, overrides))
-        out = arguments.out or Path("data") / f"{arguments.spec.stem}.h5"
         done = generate(spec, out, arguments.layout, arguments.resume, ranks)
-    except HpcbenchError:
-        raise
     except KeyboardInterrupt:
-        if ranks.size > 1:
-            message("hpcbench: interrupted; what was written is kept, --resume continues")
+        if ranks.size > 1:  # the others wait for this rank
+            message(f"hpcbench: interrupted; {out} is kept, --resume continues it")
             ranks.abort(INTERRUPTED)
-        raise
-    except Exception:
-        if ranks.size > 1:
-            traceback.print_exc()
-            ranks.abort(1)
         raise
     if ranks.is_first:
         if done.already_there:
