@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("jobs.doctor", "what this machine has, what is missing and how to get it"),
     "simulate": ("sims.simulate", "integrate a system from a spec and write its dataset"),
     "inspect": ("analysis.inspect", "summarise, check and draw a dataset"),
+    "embed": ("analysis.embed", "correlation times, delays and dimension of a dataset"),
     "train": ("hpcbench.train", "train a forecaster and evaluate its forecasts"),
     "forecast": ("hpcbench.forecast", "forecast with a trained model and score it"),
     "report": ("analysis.report", "tables, plots and one HTML page from runs"),
