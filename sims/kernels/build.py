@@ -70,7 +70,10 @@ def build(folder: Path = SOURCE_FOLDER) -> list[str]:
         partial = target.with_suffix(f".{os.getpid()}.partial")
         command = [*compiler(), *COMMON_FLAGS, *flags]
         command += [str(SOURCE_FOLDER / "kernels.c"), "-o", str(partial)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise BuildError(f"{command[0]} does not start ({error}); see $CC") from None
         if done.returncode == 0:
             partial.replace(target)
             built.append(variant)

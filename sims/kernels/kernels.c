@@ -10,6 +10,7 @@
 #define VECTOR_BYTES 16
 #endif
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
 #define EXPORT __attribute__((visibility("default")))
 
 enum { OUT_OF_MEMORY = 1 };

@@ -145,6 +145,17 @@ EXPORT int NAME(lorenz96_ensemble)(REAL *states, long num_trajectories, long num
     return 0;
 }
 
+/* Fold a block of a ring into lanes; beyond the array's end the lanes get zeros. */
+static void NAME(fold)(VEC *x, const REAL *points, long available, long length, REAL *unfolded)
+{
+    if (available < length * LANES) {
+        memset(unfolded, 0, length * LANES * sizeof(REAL));
+        memcpy(unfolded, points, available * sizeof(REAL));
+        points = unfolded;
+    }
+    NAME(load_rows)(x, 1, length, points, length, LANES);
+}
+
 /* Advance num_points points of a ring by num_steps, in place and in one pass over memory.
  *
  * points[0 .. 8 s + num_points + 4 s - 1] with s = num_steps: a step reaches 8 points to the left
@@ -155,32 +166,30 @@ EXPORT int NAME(lorenz96_ensemble)(REAL *states, long num_trajectories, long num
 EXPORT int NAME(lorenz96_ring_advance)(REAL *points, long num_points, double forcing, double step,
                                        long num_steps, long block_length)
 {
-    const long left = 8 * num_steps, right = 4 * num_steps;
-    const long end = left + num_points + right, useful = block_length * LANES - left - right;
+    const long left = 8 * num_steps, right = 4 * num_steps, size = block_length * LANES;
+    const long end = left + num_points + right, useful = size - left - right;
     const long padded = block_length + 16;
-    VEC *memory = allocate((4 * padded + block_length) * sizeof(VEC));
+    VEC *memory = allocate((4 * padded + block_length) * sizeof(VEC) + left * sizeof(REAL));
     if (!memory) return OUT_OF_MEMORY;
     VEC *present = memory + 8, *next = present + padded;
     VEC *y3 = next + padded, *partial = y3 + padded;
-    REAL *unfolded = (REAL *)(partial + padded - 8);
+    REAL *unfolded = (REAL *)(partial + padded - 8), *kept = unfolded + size;
+    NAME(fold)(present, points, end, block_length, unfolded);
     for (long start = 0; start < num_points; start += useful) {
-        /* read the first block, then always the one after the present */
-        for (int ahead = start == 0 ? 0 : 1; ahead <= 1; ahead++) {
-            const long from = start + ahead * useful;
-            if (from >= num_points) break;
-            const long size = end - from < block_length * LANES ? end - from : block_length * LANES;
-            const REAL *source = points + from;
-            if (size < block_length * LANES) {
-                memcpy(unfolded, source, size * sizeof(REAL));
-                for (long i = size; i < block_length * LANES; i++) unfolded[i] = 0;
-                source = unfolded;
-            }
-            NAME(load_rows)(ahead ? next : present, 1, block_length, source, block_length, LANES);
-        }
+        REAL *block = points + start;
+        const long following = start + useful;
+        if (following < num_points)
+            NAME(fold)(next, points + following, end - following, block_length, unfolded);
         NAME(advance_folded)(present, y3, partial, block_length, num_steps, forcing, step);
-        NAME(store_rows)(present, 1, block_length, unfolded, block_length, LANES);
-        const long count = num_points - start < useful ? num_points - start : useful;
-        memcpy(points + start + left, unfolded + left, count * sizeof(REAL));
+        if (following < num_points) {
+            /* straight into place; the right halo is lost, but the next block has read it */
+            memcpy(kept, block, left * sizeof(REAL));
+            NAME(store_rows)(present, 1, block_length, block, block_length, LANES);
+            memcpy(block, kept, left * sizeof(REAL));
+        } else {
+            NAME(store_rows)(present, 1, block_length, unfolded, block_length, LANES);
+            memcpy(block + left, unfolded + left, (num_points - start) * sizeof(REAL));
+        }
         VEC *other = present;
         present = next, next = other;
     }

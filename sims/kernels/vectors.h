@@ -24,14 +24,21 @@ INLINE void NAME(transpose)(VEC *tile)
 #else
     const NAME(index) low = NAME(zip_low), high = NAME(zip_high);
     VEC next[LANES];
-    for (long round = 1; round < LANES; round *= 2) {
-        for (long i = 0; i < LANES / 2; i++) {
+    UNROLL for (long round = 1; round < LANES; round *= 2) {
+        UNROLL for (long i = 0; i < LANES / 2; i++) {
             next[2 * i] = __builtin_shuffle(tile[i], tile[i + LANES / 2], low);
             next[2 * i + 1] = __builtin_shuffle(tile[i], tile[i + LANES / 2], high);
         }
-        for (long i = 0; i < LANES; i++) tile[i] = next[i];
+        UNROLL for (long i = 0; i < LANES; i++) tile[i] = next[i];
     }
 #endif
+}
+
+/* Read a tile: lane l of field[stride * i] becomes element i of row l. */
+INLINE void NAME(take_tile)(VEC *tile, const VEC *field, long stride)
+{
+    UNROLL for (long i = 0; i < LANES; i++) tile[i] = field[stride * i];
+    NAME(transpose)(tile);
 }
 
 /* field[stride * i] lane l = rows[l * row_stride + i] for l < num_rows; the other lanes are 0. */
@@ -41,9 +48,12 @@ static void NAME(load_rows)(VEC *field, long stride, long length, const REAL *ro
     for (long start = 0; start < length; start += LANES) {
         const long count = length - start < LANES ? length - start : LANES;
         VEC tile[LANES];
-        for (long l = 0; l < LANES; l++) {
-            tile[l] = ALL(0);
-            if (l < num_rows)
+        if (count == LANES && num_rows == LANES) {
+            UNROLL for (long l = 0; l < LANES; l++)
+                memcpy(&tile[l], rows + l * row_stride + start, sizeof(VEC));
+        } else {
+            memset(tile, 0, sizeof tile);
+            for (long l = 0; l < num_rows; l++)
                 memcpy(&tile[l], rows + l * row_stride + start, count * sizeof(REAL));
         }
         NAME(transpose)(tile);
@@ -51,42 +61,44 @@ static void NAME(load_rows)(VEC *field, long stride, long length, const REAL *ro
     }
 }
 
-/* The reverse, in the arithmetic's own type. */
-static void NAME(store_rows)(const VEC *field, long stride, long length, REAL *rows,
-                             long row_stride, long num_rows)
-{
-    for (long start = 0; start < length; start += LANES) {
-        const long count = length - start < LANES ? length - start : LANES;
-        VEC tile[LANES];
-        for (long i = 0; i < LANES; i++) tile[i] = i < count ? field[stride * (start + i)] : ALL(0);
-        NAME(transpose)(tile);
-        for (long l = 0; l < num_rows; l++) {
-            REAL *row = rows + l * row_stride + start;
-            if (count == LANES) memcpy(row, &tile[l], sizeof(VEC));
-            else memcpy(row, &tile[l], count * sizeof(REAL));
-        }
+/* The reverse, into rows of another type if need be; the last tile takes a detour, as its field
+ * may end before it does. */
+#define DEFINE_STORE_ROWS(function, OUT)                                                          \
+    static void NAME(function)(const VEC *field, long stride, long length, OUT *rows,             \
+                               long row_stride, long num_rows)                                    \
+    {                                                                                             \
+        typedef OUT row_type __attribute__((vector_size(LANES * sizeof(OUT))));                   \
+        long start = 0;                                                                           \
+        for (; start + LANES <= length; start += LANES) {                                         \
+            VEC tile[LANES];                                                                      \
+            NAME(take_tile)(tile, field + stride * start, stride);                                \
+            UNROLL for (long l = 0; l < LANES; l++)                                               \
+            {                                                                                     \
+                if (l >= num_rows) break;                                                         \
+                const row_type row = __builtin_convertvector(tile[l], row_type);                  \
+                memcpy(rows + l * row_stride + start, &row, sizeof row);                          \
+            }                                                                                     \
+        }                                                                                         \
+        if (start == length) return;                                                              \
+        VEC tile[LANES];                                                                          \
+        memset(tile, 0, sizeof tile);                                                             \
+        for (long i = start; i < length; i++) tile[i - start] = field[stride * i];                \
+        NAME(transpose)(tile);                                                                    \
+        for (long l = 0; l < num_rows; l++) {                                                     \
+            const row_type row = __builtin_convertvector(tile[l], row_type);                      \
+            memcpy(rows + l * row_stride + start, &row, (length - start) * sizeof(OUT));          \
+        }                                                                                         \
     }
-}
+
+DEFINE_STORE_ROWS(store_rows, REAL)
+DEFINE_STORE_ROWS(store_float_rows, float)
 
 /* Save rows in either type: the kernels call this one at every save. */
 static void NAME(save_rows)(const VEC *field, long stride, long length, void *rows, int as_float,
                             long row_stride, long num_rows)
 {
-    if (!as_float || sizeof(REAL) == sizeof(float)) {
-        NAME(store_rows)(field, stride, length, rows, row_stride, num_rows);
-        return;
-    }
-    float *out = rows;
-    for (long start = 0; start < length; start += LANES) {
-        const long count = length - start < LANES ? length - start : LANES;
-        VEC tile[LANES];
-        for (long i = 0; i < LANES; i++) tile[i] = i < count ? field[stride * (start + i)] : ALL(0);
-        NAME(transpose)(tile);
-        for (long l = 0; l < num_rows; l++) {
-            float row[LANES];
-            for (long i = 0; i < LANES; i++) row[i] = (float)tile[l][i];
-            if (count == LANES) memcpy(out + l * row_stride + start, row, sizeof row);
-            else memcpy(out + l * row_stride + start, row, count * sizeof(float));
-        }
-    }
+    if (as_float) NAME(store_float_rows)(field, stride, length, rows, row_stride, num_rows);
+    else NAME(store_rows)(field, stride, length, rows, row_stride, num_rows);
 }
+
+#undef DEFINE_STORE_ROWS

@@ -1,0 +1,34 @@
+"""Compiled kernels for Lorenz-96 and Kuramoto-Sivashinsky: trajectories are the SIMD lanes.
+
+The C sources are compiled by `build` when the package is installed, once per instruction set;
+`library` loads the widest one that the processor runs. NumPy steppers of the same equations, in
+`sims.lorenz96` and `sims.kuramoto_sivashinsky`, are what the kernels are tested against.
+"""
+
+from sims.kernels import kuramoto_sivashinsky, lorenz96
+from sims.kernels.kuramoto_sivashinsky import kuramoto_sivashinsky_ensemble
+from sims.kernels.library import variant
+from sims.kernels.lorenz96 import (
+    HALO_LEFT,
+    HALO_RIGHT,
+    lorenz96_ensemble,
+    lorenz96_ring,
+    ring_advance,
+)
+
+MEMBER_GROUP = {
+    "lorenz96": lorenz96.MEMBER_GROUP,
+    "kuramoto_sivashinsky": kuramoto_sivashinsky.MEMBER_GROUP,
+}
+"""System → trajectories that must stay together, at multiples of this number, for equal bits."""
+
+__all__ = [
+    "HALO_LEFT",
+    "HALO_RIGHT",
+    "MEMBER_GROUP",
+    "kuramoto_sivashinsky_ensemble",
+    "lorenz96_ensemble",
+    "lorenz96_ring",
+    "ring_advance",
+    "variant",
+]
