@@ -8,7 +8,7 @@ configuration class for what only this cell knows.
 """
 
 import importlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,7 +31,7 @@ def cell_class(name: str) -> Any:
 
 
 class ModelConfig(Config):
-    """What is trained: a cell between an input and a linear head.
+    """What is trained: a cell between an input and a head.
 
     cell, options
         Name of the cell and the options only this cell knows.
@@ -43,6 +43,11 @@ class ModelConfig(Config):
     target
         ``state``: the head gives the next state. ``increment``: it gives the difference to
         the present one, in units of the increments' standard deviation.
+    head
+        Hidden units of each layer of an MLP between the cell and the linear output; empty: the
+        output is linear in the cell's hidden units.
+    skip
+        Add a linear map of the cell's input to the output.
     """
 
     cell: str = "lstm"
@@ -52,6 +57,8 @@ class ModelConfig(Config):
     coupling: Literal["global", "local"] = "local"
     halo: int = Field(4, ge=0)
     target: Literal["state", "increment"] = "increment"
+    head: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    skip: bool = False
 
     @field_validator("cell")
     @classmethod

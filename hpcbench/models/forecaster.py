@@ -1,4 +1,4 @@
-"""A one-step forecaster: normalised state → cell → linear head → next state."""
+"""A one-step forecaster: normalised state → cell → head → next state."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hpcbench.dataset import Dataset
 from hpcbench.errors import InputError
 from hpcbench.models import ModelConfig, cell_class
+from hpcbench.models.heads import build_head
 
 State = tuple[Tensor, ...]
 
@@ -74,8 +75,11 @@ class Forecaster(nn.Module):
         self.core = cell_class(config.cell)(
             self.num_inputs, config.hidden, config.layers, config.cell_options()
         )
-        self.head = nn.Linear(config.hidden, num_outputs)
-        nn.init.zeros_(self.head.bias)
+        width_of_core = getattr(self.core, "num_outputs", config.hidden)
+        self.head = build_head(config.head, width_of_core, num_outputs)
+        self.skip = nn.Linear(self.num_inputs, num_outputs, bias=False) if config.skip else None
+        if self.skip is not None:
+            nn.init.zeros_(self.skip.weight)
         width = 1 if self.local else num_components
         for name in ("mean", "std", "increment"):
             values = torch.tensor(getattr(scaling, name)[:width], dtype=torch.float64)
@@ -96,13 +100,13 @@ class Forecaster(nn.Module):
 
     def set_dtype(self, dtype: torch.dtype) -> None:
         """Set the type of parameters and activations; the scaling stays float64."""
-        self.core.to(dtype)
-        self.head.to(dtype)
+        for part in self.children():
+            part.to(dtype)
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of parameters and activations."""
-        return self.head.weight.dtype
+        return next(self.head.parameters()).dtype
 
     def normalise(self, states: Tensor) -> Tensor:
         """Return ``(states - mean) / std`` in float64."""
@@ -127,16 +131,36 @@ class Forecaster(nn.Module):
             The first and last ``halo`` components are neighbours held by other ranks; by
             default the ring closes on itself.
         """
-        if not self.local:
-            hidden, state = self.core(normalised, state)
-            return self.head(hidden), state
-        batch, time, _ = normalised.shape
-        neighbourhoods = self._neighbourhoods(normalised, halo_given)
-        sites = neighbourhoods.shape[1]
-        rows = neighbourhoods.reshape(batch * sites, time, self.num_inputs)
+        rows = self.rows(normalised, halo_given)
         hidden, state = self.core(rows, state)
-        scaled = self.head(hidden).reshape(batch, sites, time)
-        return scaled.transpose(1, 2), state
+        return self.components(self.read_out(hidden, rows), len(normalised)), state
+
+    def rows(self, normalised: Tensor, halo_given: bool = False) -> Tensor:
+        """Return what the cell reads, ``(row, time, num_inputs)``.
+
+        A row is a sequence with global coupling, a site of a sequence with local coupling.
+        """
+        if not self.local:
+            return normalised
+        neighbourhoods = self._neighbourhoods(normalised, halo_given)
+        return neighbourhoods.reshape(-1, normalised.shape[1], self.num_inputs)
+
+    def read_out(self, hidden: Tensor, rows: Tensor) -> Tensor:
+        """Return the scaled target of rows, ``(row, time, output)``, from the cell's output."""
+        scaled: Tensor = self.head(hidden)
+        return scaled if self.skip is None else scaled + self.skip(rows)
+
+    def components(self, outputs: Tensor, batch: int) -> Tensor:
+        """Return rows' outputs ``(row, time, output)`` as ``(batch, time, component)``."""
+        if not self.local:
+            return outputs
+        return outputs.reshape(batch, -1, outputs.shape[1]).transpose(1, 2)
+
+    def outputs(self, components: Tensor) -> Tensor:
+        """Return ``(batch, time, component)`` as rows' outputs: undo :meth:`components`."""
+        if not self.local:
+            return components
+        return components.transpose(1, 2).reshape(-1, components.shape[1], 1)
 
     def _neighbourhoods(self, normalised: Tensor, halo_given: bool) -> Tensor:
         """Return ``(batch, site, time, 2 halo + 1)``: each site with its neighbours."""
