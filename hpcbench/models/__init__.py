@@ -16,7 +16,16 @@ from hpcbench.config import Config, validate
 from hpcbench.errors import InputError, nearest
 
 CELLS = {
+    "clockwork": "hpcbench.models.clockwork:Clockwork",
+    "coupled_lstm": "hpcbench.models.coupled_lstm:CoupledLSTM",
+    "depth_gated_lstm": "hpcbench.models.depth_gated_lstm:DepthGatedLSTM",
+    "elman": "hpcbench.models.elman:Elman",
+    "gru": "hpcbench.models.gru:GRU",
+    "jordan": "hpcbench.models.jordan:Jordan",
     "lstm": "hpcbench.models.lstm:LSTM",
+    "peephole_lstm": "hpcbench.models.peephole_lstm:PeepholeLSTM",
+    "stepped_lstm": "hpcbench.models.stepped_lstm:SteppedLSTM",
+    "untied": "hpcbench.models.untied:Untied",
 }
 """Cell name → where its class is; imported only when used."""
 
