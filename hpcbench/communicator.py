@@ -255,7 +255,7 @@ class DistributedDataParallel(Communicator):
         """Wrap the method: its hooks average bucket by bucket during the backward pass."""
         devices = [self.device] if self.device.type == "cuda" else None
         wrapped = nn.parallel.DistributedDataParallel(
-            method, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+            method, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
         return wrapped, optimizer
 

@@ -154,24 +154,18 @@ def evaluate(
     Raises
     ------
     InputError
-        The dataset has no Lyapunov exponent, or too few or too short test trajectories.
+        The model or the forecasts do not fit the dataset.
     """
     forecaster.check_fits(dataset.num_components)
-    exponent = config.lyapunov_exponent or dataset.lyapunov_exponent
-    if not exponent:
-        raise InputError(
-            f"{dataset.path}: states no largest Lyapunov exponent, and valid prediction times are "
-            "counted in Lyapunov times; give forecast.lyapunov_exponent"
-        )
-    horizon = round(config.horizon / (exponent * dataset.sample_interval))
-    members, starts = _initial_conditions(dataset, config, horizon, exponent)
-    rows = ranks.share(len(members))
+    start = initial_conditions(dataset, config)
+    rows = ranks.share(len(start.members))
     chosen = slice(rows.start, rows.stop)
-    length = config.warm_up + horizon
+    length = config.warm_up + start.horizon
     begin = clock()
-    windows = read_windows(dataset, members[chosen], starts[chosen], length).astype(np.float64)
+    windows = read_windows(dataset, start.members[chosen], start.samples[chosen], length)
+    windows = windows.astype(np.float64)
     warm, truth = windows[:, : config.warm_up], windows[:, config.warm_up :]
-    predicted = free_run(forecaster, warm, horizon, ranks)
+    predicted = free_run(forecaster, warm, start.horizon, ranks)
     seconds = clock() - begin
     last = warm[:, -1]
     local = (
@@ -184,7 +178,7 @@ def evaluate(
     return Evaluation(
         config=config,
         sample_interval=dataset.sample_interval,
-        lyapunov_exponent=exponent,
+        lyapunov_exponent=start.lyapunov_exponent,
         error=error,
         persistence_error=persisted,
         climatology_error=climate,
@@ -217,21 +211,50 @@ def free_run(
     return predicted.numpy()
 
 
-def _initial_conditions(
-    dataset: Dataset, config: ForecastConfig, horizon: int, exponent: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return trajectory and first warm-up sample of each forecast: members first, then time.
+@dataclass(frozen=True)
+class InitialConditions:
+    """Where the forecasts start and how long they run.
+
+    members, samples
+        Trajectory and first warm-up sample of each forecast, ``(initial_condition,)``.
+    horizon
+        Samples of each free forecast.
+    lyapunov_exponent
+        Largest exponent per unit of model time.
+    """
+
+    members: np.ndarray
+    samples: np.ndarray
+    horizon: int
+    lyapunov_exponent: float
+
+
+def initial_conditions(dataset: Dataset, config: ForecastConfig) -> InitialConditions:
+    """Choose starts in the test trajectories: spread over members first, then over time.
 
     Two forecasts in one trajectory do not overlap.
+
+    Raises
+    ------
+    InputError
+        The dataset has no Lyapunov exponent, or too few or too short test trajectories.
     """
+    exponent = config.lyapunov_exponent or dataset.lyapunov_exponent
+    if not exponent:
+        raise InputError(
+            f"{dataset.path}: states no largest Lyapunov exponent, and valid prediction times are "
+            "counted in Lyapunov times; give forecast.lyapunov_exponent"
+        )
+    horizon = round(config.horizon / (exponent * dataset.sample_interval))
     members = dataset.members("test")
     length = config.warm_up + horizon
     per_member = dataset.num_samples // length
-    if per_member == 0:
+    if horizon == 0 or per_member == 0:
         room = max(0, dataset.num_samples - config.warm_up) * dataset.sample_interval * exponent
         raise InputError(
             f"forecast.horizon: given {config.horizon:g} Lyapunov times after {config.warm_up} "
-            f"samples of warm-up, but the trajectories of {dataset.path} leave {room:.3g}"
+            f"samples of warm-up; the trajectories of {dataset.path} leave room for "
+            f"{dataset.sample_interval * exponent:.3g} to {room:.3g}"
         )
     available = len(members) * per_member
     if config.initial_conditions > available:
@@ -241,7 +264,8 @@ def _initial_conditions(
             "overlap; ask for fewer, shorten forecast.horizon, or simulate more"
         )
     index = np.arange(config.initial_conditions)
-    return members[index % len(members)], index // len(members) * length
+    chosen = members[index % len(members)]
+    return InitialConditions(chosen, index // len(members) * length, horizon, exponent)
 
 
 def run_dataset(dataset: Dataset) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import argparse
 import os
 import signal
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,7 +31,7 @@ from hpcbench.config import read_config
 from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.errors import GateFailed, InputError, PartlyDone
-from hpcbench.forecast import Evaluation, evaluate, run_dataset
+from hpcbench.forecast import Evaluation, evaluate, initial_conditions, run_dataset
 from hpcbench.history import History
 from hpcbench.methods import method_class
 from hpcbench.models.forecaster import Forecaster, State, training_scaling
@@ -38,6 +40,7 @@ from hpcbench.provenance import code_version, rank_provenance
 from hpcbench.record import Metric, RunDirectory, read_json, write_json
 from hpcbench.run_config import RunConfig
 from hpcbench.timing import EnergyMeter, clock, peak_memory_bytes
+from hpcbench.watchdog import Watchdog
 from hpcbench.windows import RowRandom, WindowPlan, read_windows
 
 TAKES_OVERRIDES = True
@@ -79,8 +82,13 @@ def command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def train(config: RunConfig, out: Path, resume: bool = False) -> dict[str, Any] | None:
+def train(
+    config: RunConfig, out: Path, resume: bool = False, ranks: Communicator | None = None
+) -> dict[str, Any] | None:
     """Train, evaluate and record one run; return its result on rank 0, else None.
+
+    ``ranks`` is a communicator that is running already; by default the configured back-end is
+    started and ended.
 
     Raises
     ------
@@ -91,14 +99,13 @@ def train(config: RunConfig, out: Path, resume: bool = False) -> dict[str, Any] 
     GateFailed
         The loss became infinite or no number.
     """
-    ranks = communicator(config.train.backend)
-    try:
-        with ranks.together():
-            dataset = open_dataset(Path(config.dataset.path or ""))
-        with dataset:
-            return _Training(config, out, ranks, dataset).run(resume)
-    finally:
-        ranks.close()
+    if ranks is None:
+        with closing(communicator(config.train.backend)) as started:
+            return train(config, out, resume, started)
+    with ranks.together():
+        dataset = open_dataset(Path(config.dataset.path or ""))
+    with dataset:
+        return _Training(config, out, ranks, dataset).run(resume)
 
 
 class _Training:
@@ -113,6 +120,8 @@ class _Training:
                 f"train.global_batch: given {settings.global_batch}, which {ranks.size} ranks "
                 f"cannot share evenly; nearest: {lower or ranks.size} or {lower + ranks.size}"
             )
+        if config.forecast.initial_conditions:
+            initial_conditions(dataset, config.forecast)  # refuse now what would fail at the end
         self.threads = _set_threads(ranks)
         self.plan = WindowPlan(
             members=dataset.members("train"),
@@ -158,11 +167,13 @@ class _Training:
         checkpointed = unshared = first
         energy = EnergyMeter()
         self._listen()
+        watchdog = Watchdog.from_environment(self.directory.path, ranks.rank)
 
         with progress(self.num_steps, "training", ranks.is_first) as advance:
             advance(first)
             for step in range(first, self.num_steps):
                 self._step(step)
+                watchdog.step()
                 done = step + 1
                 due = settings.checkpoint_every and done % settings.checkpoint_every == 0
                 validate = settings.validate_every and done % settings.validate_every == 0
@@ -185,6 +196,7 @@ class _Training:
                     if stop and not last:
                         self._interrupted(stop, checkpointed)
 
+        watchdog.stop()
         joules = energy.joules()
         evaluation = None
         if self.config.forecast.initial_conditions:
@@ -312,11 +324,12 @@ class _Training:
         """Let Ctrl-C and a scheduler's signal end the run at the next agreement of the ranks."""
 
         def remember(number: int, frame: FrameType | None) -> None:
-            if self.stop_signal:  # asked a second time: stop at once
+            # A scheduler may send the same request twice; an impatient user presses Ctrl-C twice.
+            if self.stop_signal and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.stop_signal = number
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, remember)
 
     def _interrupted(self, number: int, step: int) -> None:
@@ -340,6 +353,7 @@ class _Training:
         everyone = self.ranks.gather(rank_provenance(self.ranks.rank, self.threads))
         if self.ranks.is_first:
             value = {"code": code_version(), "backend": self.ranks.details(), "ranks": everyone}
+            value["times"] = {"started": psutil.Process().create_time(), "ready": time.time()}
             write_json(self.directory.path / "provenance.json", value)
 
     def _write_history(self) -> None:
