@@ -202,14 +202,16 @@ def _reason(path: Path, error: OSError) -> str:
 
 Content = TypeVar("Content")
 
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
+"""What h5py raises, here or there, when it reads damaged metadata."""
+
 
 def read_hdf5(path: Path, read: Callable[[h5py.File], Content], **options: Any) -> Content:
     """Return what ``read`` takes from a file; damage met on the way is an :class:`InputError`."""
     with open_hdf5(path, **options) as file:
         try:
             return read(file)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            # the HDF5 library reports damaged metadata by any of these
+        except DAMAGE as error:
             text = str(error).strip("'\"")
             raise InputError(f"{path}: is damaged: {text}; copy or generate it again") from None
 

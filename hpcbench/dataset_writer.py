@@ -74,12 +74,9 @@ def writer_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def create_whole(path: Path, header: Header, generator: dict[str, Any], comm: Any = None) -> None:
-    """Make a dataset in one file, with nothing in it yet.
-
-    With an MPI communicator (``mpi4py``), all of its ranks make the file together.
-    """
-    with _new_file(path, comm) as file:
+def create_whole(path: Path, header: Header, generator: dict[str, Any]) -> None:
+    """Make a dataset in one file, with nothing in it yet."""
+    with _new_file(path, header) as file:
         _describe(file, header, generator)
         _allocate(file, header, range(header.num_trajectories))
         _attach_scales(file)
@@ -87,7 +84,7 @@ def create_whole(path: Path, header: Header, generator: dict[str, Any], comm: An
 
 def create_part(path: Path, index: int, header: Header, members: range) -> None:
     """Make the part that will hold some of the trajectories of the dataset at ``path``."""
-    with _new_file(part_path(path, index)) as file:
+    with _new_file(part_path(path, index), header) as file:
         file.attrs["format"] = PART_FORMAT
         file.attrs["version"] = VERSION
         file.attrs["content_hash"] = header.content_hash()
@@ -99,7 +96,7 @@ def create_virtual(
     path: Path, header: Header, generator: dict[str, Any], parts: Sequence[range]
 ) -> None:
     """Make the file that shows existing parts as one dataset."""
-    with _new_file(path) as file:
+    with _new_file(path, header) as file:
         _describe(file, header, generator)
         for name, shape, dtype in _per_trajectory(header, header.num_trajectories):
             layout = h5py.VirtualLayout(shape, dtype)
@@ -116,19 +113,16 @@ def create_virtual(
 
 
 @contextmanager
-def _new_file(path: Path, comm: Any = None) -> Iterator[h5py.File]:
+def _new_file(path: Path, header: Header) -> Iterator[h5py.File]:
     """Make a file under a passing name, so that a name never stands for half a file."""
     passing = path.with_name(f"{path.name}.new")
-    options = {"driver": "mpio", "comm": comm} if comm is not None else {}
-    with h5py.File(
-        passing, "w", alignment_threshold=65536, alignment_interval=4096, **options
-    ) as file:
+    # room for all but the states: a disk that is full is found here, where HDF5 would crash on it
+    with passing.open("wb") as reserved:
+        os.posix_fallocate(reserved.fileno(), 0, 2**20 + 64 * sum(header.shape))
+    with h5py.File(passing, "w", alignment_threshold=65536, alignment_interval=4096) as file:
         yield file
-    if comm is None or comm.rank == 0:
-        _sync(passing)
-        passing.rename(path)
-    if comm is not None:
-        comm.barrier()
+    _sync(passing)
+    passing.rename(path)
 
 
 def _sync(path: Path) -> None:

@@ -157,8 +157,6 @@ def create(path: Path, header: Header, layout: Layout, ranks: Ranks) -> None:
             mine = members[ranks.rank]
             ranks.together(told(lambda: create_part(path, ranks.rank, header, mine)))
             ranks.first(told(lambda: create_virtual(path, header, generator, members)))
-        elif layout == "collective":
-            ranks.together(told(lambda: create_whole(path, header, generator, ranks.comm)))
         else:
             ranks.first(told(lambda: create_whole(path, header, generator)))
     except BaseException:
