@@ -155,7 +155,8 @@ def set_up(wanted: dict[str, Any], mpi: dict[str, str]) -> None:
     pip("install build tools", "install", *constraints, *BUILD_TOOLS)
     pip(
         "install packages (torch is large)",
-        *("install", *constraints, *mpi_wheel, *HOROVOD_NEEDS),
+        # Python compiles a module when it is first imported; compiling all of them takes a minute.
+        *("install", "--no-compile", *constraints, *mpi_wheel, *HOROVOD_NEEDS),
         *("--no-build-isolation", "--editable", f"{ROOT}[dev]"),
     )
     install_horovod(wanted, mpi, environment, pip)
@@ -266,7 +267,18 @@ def nccl_flags() -> dict[str, str]:
         "HOROVOD_NCCL_LINK": "SHARED",
         "HOROVOD_CUDA_HOME": cuda_home(compiler),
         "CUDA_HOME": cuda_home(compiler),  # where torch looks for the CUDA headers
+        "NVCC_APPEND_FLAGS": "-std=c++17",  # Horovod asks for C++11; the host compiler gets 17
+        **architectures(),
     }
+
+
+def architectures() -> dict[str, str]:
+    """Return the build flag for the GPUs of this node alone; all that nvcc knows take minutes."""
+    if "HOROVOD_BUILD_CUDA_CC_LIST" in os.environ:
+        return {"HOROVOD_BUILD_CUDA_CC_LIST": os.environ["HOROVOD_BUILD_CUDA_CC_LIST"]}
+    found = output(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"])
+    codes = sorted({line.strip().replace(".", "") for line in found.splitlines()})
+    return {"HOROVOD_BUILD_CUDA_CC_LIST": ",".join(codes)} if codes else {}
 
 
 def cuda_home(compiler: str) -> str:

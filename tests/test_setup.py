@@ -220,6 +220,19 @@ def test_compiler_wrapper_raises_the_language_standard(tmp_path: Path) -> None:
     )
 
 
+def test_cuda_build_takes_the_folder_and_the_architectures_of_this_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvcc = script(tmp_path / "nvcc", "#!/bin/sh\necho '#$ _HERE_=/opt/cuda-13.0/bin' >&2\n")
+    script(tmp_path / "nvidia-smi", "#!/bin/sh\nprintf '9.0\\n8.0\\n9.0\\n'\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("HOROVOD_BUILD_CUDA_CC_LIST", raising=False)
+    assert bootstrap.cuda_home(str(nvcc)) == "/opt/cuda-13.0"
+    assert bootstrap.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "80,90"}
+    monkeypatch.setenv("HOROVOD_BUILD_CUDA_CC_LIST", "75")
+    assert bootstrap.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "75"}
+
+
 def test_the_environment_in_use_is_up_to_date() -> None:
     """Set-up with nothing to do takes well under the seconds that any step would."""
     result = call([sys.executable, "-I", ROOT / "hpcbench" / "bootstrap.py"], ROOT)
