@@ -18,6 +18,9 @@ from hpcbench.errors import InputError
 SCHEMA = 1
 """Major version of the records; readers refuse any other."""
 
+LAUNCHERS_FILES = {"attempt.json", ".attempt.json.partial", "log.txt"}
+"""What the process that starts the ranks of a sweep's point writes beside a run."""
+
 State = Literal["running", "done", "failed", "diverged", "interrupted"]
 
 
@@ -77,7 +80,7 @@ class RunDirectory:
                     f"{self.path}: this run has been started before; give --resume to go on, or "
                     "another --out"
                 )
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and {p.name for p in self.path.iterdir()} - LAUNCHERS_FILES:
             raise InputError(
                 f"{self.path}: this folder holds other files and no run.json; give another --out"
             )

@@ -42,7 +42,9 @@ class Child:
         log: Path | None,
         quiet: bool,
         folder: Path | None,
+        launches_here: bool,
     ) -> None:
+        self._launches_here = launches_here
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._output: list[str] = []
         self._notice_lines = 0
@@ -114,10 +116,12 @@ class Child:
 
     def interrupt(self) -> None:
         """Ask every rank to stop, and give them time for a checkpoint."""
-        for process in self._descendants():
-            if not process.children():
+        ranks = [process for process in self._descendants() if not process.children()]
+        # What srun starts is elsewhere: it passes the signal on itself.
+        if self._launches_here and ranks:
+            for process in ranks:
                 process.send_signal(signal.SIGTERM)
-        if not psutil.Process(self._process.pid).children():
+        else:
             self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_SECONDS)

@@ -102,9 +102,8 @@ def run(
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN_JOB)}
     settings = rank_environment(count, len(cores) if cores else None)
     begin = time.monotonic()
-    job = Child(
-        command, {**inherited, **settings, **(environment or {})}, cores, log, quiet, folder
-    )
+    variables = {**inherited, **settings, **(environment or {})}
+    job = Child(command, variables, cores, log, quiet, folder, num_ranks is not None)
     try:
         with _termination_interrupts():
             finished = job.wait(None if timeout is None else begin + timeout, stop)
