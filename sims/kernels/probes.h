@@ -7,13 +7,13 @@ EXPORT double NAME(probe_multiply_add)(long repeats)
     enum { CHAINS = 12 };
     VEC chain[CHAINS];
     const VEC factor = ALL((REAL)0.999), term = ALL((REAL)1e-3);
-    for (int k = 0; k < CHAINS; k++) chain[k] = ALL((REAL)k);
+    UNROLL for (int k = 0; k < CHAINS; k++) chain[k] = ALL((REAL)k);
     for (long n = 0; n < repeats; n++) {
-        for (int k = 0; k < CHAINS; k++) chain[k] = chain[k] * factor + term;
+        UNROLL for (int k = 0; k < CHAINS; k++) chain[k] = chain[k] * factor + term;
         KEEP_IN_REGISTERS(chain[0]);
     }
     VEC sum = chain[0];
-    for (int k = 1; k < CHAINS; k++) sum += chain[k];
+    UNROLL for (int k = 1; k < CHAINS; k++) sum += chain[k];
     probe_sink = sum[0];
     return (double)repeats * CHAINS * LANES * 2; /* flops done */
 }
