@@ -1,7 +1,7 @@
 """Checkpoints: safetensors and JSON, written whole or not at all, readable without pickle.
 
-``checkpoint/STEP/`` holds ``model``, ``optimizer``, ``carried`` and ``history`` tensors and
-``checkpoint.json`` with the SHA-256 of each file. The folder is written under another name and
+``checkpoint/STEP/`` holds ``model``, ``optimizer``, ``carried``, ``history`` and ``method`` tensors
+and ``checkpoint.json`` with the SHA-256 of each file. The folder is written under another name and
 renamed when complete; the two newest are kept, so a torn one falls back to its predecessor.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Checkpoint:
         next step starts from zero.
     history
         What was measured at every step so far.
+    method
+        What the training method keeps besides the forecaster.
     """
 
     step: int
@@ -46,9 +48,10 @@ class Checkpoint:
     optimizer: dict[str, Tensor]
     carried: dict[str, Tensor]
     history: dict[str, Tensor]
+    method: dict[str, Tensor] = field(default_factory=dict)
 
 
-GROUPS = ("model", "optimizer", "carried", "history")
+GROUPS = ("model", "optimizer", "carried", "history", "method")
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

@@ -16,7 +16,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, nearest
+
+Reduction = Literal["average", "adasum"]
+"""How the ranks' gradients become one."""
+
+Compression = Literal["none", "fp16"]
+"""In which type gradients travel."""
 
 
 class Communicator(ABC):
@@ -97,8 +103,16 @@ class Communicator(ABC):
             raise first
 
     @abstractmethod
-    def attach(self, method: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    def attach(
+        self,
+        method: nn.Module,
+        optimizer: Optimizer,
+        reduction: Reduction = "average",
+        compression: Compression = "none",
+    ) -> tuple[nn.Module, Optimizer]:
         """Prepare a method and its optimiser for data-parallel steps.
+
+        ``reduction`` and ``compression`` other than the defaults need Horovod.
 
         Call the returned module for the loss, and drive the returned optimiser through
         :meth:`finish` and :meth:`update` only. Parameters must be equal on all ranks before.
@@ -130,7 +144,13 @@ class Alone(Communicator):
 
     name = "none"
 
-    def attach(self, method: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    def attach(
+        self,
+        method: nn.Module,
+        optimizer: Optimizer,
+        reduction: Reduction = "average",
+        compression: Compression = "none",
+    ) -> tuple[nn.Module, Optimizer]:
         """Return both unchanged."""
         return method, optimizer
 
@@ -186,6 +206,7 @@ class Horovod(Communicator):
                 'choose "ddp", "mpi" or, on one rank, "none"'
             ) from None
         self.hvd: Any = hvd
+        self.adasum = False
         hvd.init()
         if (hvd.rank(), hvd.size()) != (self.rank, self.size):
             raise EnvironmentLacks(
@@ -193,17 +214,43 @@ class Horovod(Communicator):
                 f"{self.size}: they were built against different MPI libraries; run `make setup`"
             )
 
-    def attach(self, method: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
-        """Wrap the optimiser: its hooks start averaging while the backward pass still runs."""
-        named = list(method.named_parameters())
-        return method, self.hvd.DistributedOptimizer(optimizer, named_parameters=named)
+    def attach(
+        self,
+        method: nn.Module,
+        optimizer: Optimizer,
+        reduction: Reduction = "average",
+        compression: Compression = "none",
+    ) -> tuple[nn.Module, Optimizer]:
+        """Wrap the optimiser: its hooks start averaging while the backward pass still runs.
+
+        ``adasum`` combines the ranks' *steps* instead of their gradients (Maleki et al. 2021);
+        it needs a power of two of ranks.
+        """
+        self.adasum = reduction == "adasum" and self.size > 1
+        if self.adasum and self.size & (self.size - 1):
+            lower = 1 << (self.size.bit_length() - 1)
+            raise InputError(
+                f'train.reduction: "adasum" combines a power of two of ranks, given {self.size}; '
+                f'start {lower} or {2 * lower} ranks, or choose "average"'
+            )
+        wrapped = self.hvd.DistributedOptimizer(
+            optimizer,
+            named_parameters=list(method.named_parameters()),
+            compression=getattr(self.hvd.Compression, compression),
+            op=self.hvd.Adasum if self.adasum else self.hvd.Average,
+        )
+        return method, wrapped
 
     def finish(self, method: nn.Module, optimizer: Optimizer) -> None:
         """Wait for the averages that the hooks have started."""
-        optimizer.synchronize()  # type: ignore[attr-defined]
+        if not self.adasum:
+            optimizer.synchronize()  # type: ignore[attr-defined]
 
     def update(self, optimizer: Optimizer) -> None:
         """Step without waiting a second time."""
+        if self.adasum:  # the hooks have taken the steps already; now they are combined
+            optimizer.step()
+            return
         with optimizer.skip_synchronize():  # type: ignore[attr-defined]
             optimizer.step()
 
@@ -251,7 +298,13 @@ class DistributedDataParallel(Communicator):
             place = f"{'127.0.0.1' if alone else socket.gethostname()}:{port}"
         return str(self.broadcast(place))
 
-    def attach(self, method: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+    def attach(
+        self,
+        method: nn.Module,
+        optimizer: Optimizer,
+        reduction: Reduction = "average",
+        compression: Compression = "none",
+    ) -> tuple[nn.Module, Optimizer]:
         """Wrap the method: its hooks average bucket by bucket during the backward pass."""
         devices = [self.device] if self.device.type == "cuda" else None
         wrapped = nn.parallel.DistributedDataParallel(

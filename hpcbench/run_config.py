@@ -4,13 +4,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hpcbench.communicator import BACKENDS
+from hpcbench.communicator import BACKENDS, Compression, Reduction
 from hpcbench.config import Config, validate
+from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.errors import InputError, nearest
 from hpcbench.forecast import ForecastConfig
 from hpcbench.methods import METHODS, method_class
 from hpcbench.models import ModelConfig
-from hpcbench.optimizers import OPTIMIZERS
+from hpcbench.optimizers import OPTIMIZERS, Scaling, optimizer_options, scaled_schedule
 
 
 class TrainConfig(Config):
@@ -27,12 +28,19 @@ class TrainConfig(Config):
         Length of the training, as exactly one of the two.
     stop_after
         End after this many steps although the schedule is longer (to measure its speed).
-    optimizer, learning_rate, final_learning_rate, warm_up
-        Optimiser, its largest rate, the last rate as a share of that, steps of linear growth.
+    optimizer, optimizer_options
+        Optimiser and the options only it knows.
+    learning_rate, final_learning_rate, warm_up
+        Its largest rate, the last rate as a share of that, steps of linear growth.
+    learning_rate_scaling, reference_batch
+        How rate and warm-up follow the global batch from the batch they were chosen for: none,
+        linear, sqrt or legw.
     clip
         Largest global norm of the averaged gradient, or none.
     backend
         How ranks average gradients: horovod, ddp, mpi or none.
+    reduction, compression
+        With horovod: average or adasum; gradients travel as they are (none) or as fp16.
     dtype
         Type of parameters and activations; the loss target is formed in float64.
     validate_every, checkpoint_every
@@ -48,11 +56,16 @@ class TrainConfig(Config):
     epochs: float | None = Field(None, gt=0)
     stop_after: int | None = Field(None, ge=1)
     optimizer: str = "adam"
+    optimizer_options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(0.01, ge=0, le=1)
     warm_up: int = Field(0, ge=0)
+    learning_rate_scaling: Scaling = "none"
+    reference_batch: int | None = Field(None, ge=1)
     clip: float | None = Field(None, gt=0)
     backend: str = "horovod"
+    reduction: Reduction = "average"
+    compression: Compression = "none"
     dtype: Literal["float32", "float64"] = "float32"
     validate_every: int = Field(0, ge=0)
     checkpoint_every: int = Field(0, ge=0)
@@ -75,11 +88,34 @@ class TrainConfig(Config):
                 f"carry must be a multiple of window = {self.window}, given {self.carry}; nearest: "
                 f"{max(1, round(self.carry / self.window)) * self.window}"
             )
+        if (self.learning_rate_scaling == "none") != (self.reference_batch is None):
+            raise ValueError(
+                "learning_rate_scaling (linear, sqrt or legw) and reference_batch go together"
+            )
+        self._check_horovod()
         try:
             self.method_options()
+            optimizer_options(self.optimizer, self.optimizer_options)
         except InputError as error:
             raise ValueError(str(error)) from None
         return self
+
+    def _check_horovod(self) -> None:
+        for name, given in (("reduction", self.reduction), ("compression", self.compression)):
+            if given not in ("average", "none") and self.backend != "horovod":
+                raise ValueError(
+                    f'{name} = "{given}" needs backend = "horovod", given "{self.backend}"'
+                )
+        if self.reduction == "adasum" and (self.compression != "none" or self.clip is not None):
+            raise ValueError(
+                'reduction = "adasum" goes neither with compression nor with clip: it combines '
+                "the ranks' steps and never forms one gradient"
+            )
+
+    def schedule(self) -> tuple[float, int]:
+        """Return the largest learning rate and the steps of warm-up at this global batch."""
+        factor = self.global_batch / (self.reference_batch or self.global_batch)
+        return scaled_schedule(self.learning_rate_scaling, factor, self.learning_rate, self.warm_up)
 
     def method_options(self) -> Any:
         """Return ``options`` as the method's own configuration class."""
@@ -100,5 +136,30 @@ class RunConfig(Config):
     seed: int = Field(1, ge=0)
     dataset: DatasetSection = Field(default_factory=DatasetSection)
     model: ModelConfig = Field(default_factory=ModelConfig)
+    embedding: EmbeddingConfig = Field(default_factory=EmbeddingConfig)
     train: TrainConfig
     forecast: ForecastConfig = Field(default_factory=ForecastConfig)
+
+    @model_validator(mode="after")
+    def _embedding_fits(self) -> "RunConfig":
+        self.embedding.check_model(self.model.coupling)
+        if self.forecast.initial_conditions:
+            self.embedding.check_forecast(self.forecast.warm_up, self.forecast.score)
+        return self
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> "RunConfig":
+        method = method_class(self.train.method)
+        try:
+            method.check(self)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        if method.OWNS_UPDATE and (self.train.reduction, self.train.compression) != (
+            "average",
+            "none",
+        ):
+            raise ValueError(
+                f'train.method "{self.train.method}" takes its steps without an optimiser; '
+                "train.reduction and train.compression do not apply: leave them out"
+            )
+        return self

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpcbench.checkpoint import (
     Checkpoint,
@@ -30,12 +30,14 @@ from hpcbench.communicator import Communicator, communicator
 from hpcbench.config import read_config
 from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
+from hpcbench.embedding.observation import observe
 from hpcbench.errors import GateFailed, InputError, PartlyDone
 from hpcbench.forecast import Evaluation, evaluate, initial_conditions, run_dataset
 from hpcbench.history import History
 from hpcbench.methods import method_class
+from hpcbench.methods.method import Method
 from hpcbench.models.forecaster import Forecaster, State, training_scaling
-from hpcbench.optimizers import OPTIMIZERS, learning_rate, set_learning_rate
+from hpcbench.optimizers import build_optimizer, learning_rate, set_learning_rate
 from hpcbench.provenance import code_version, rank_provenance
 from hpcbench.record import Metric, RunDirectory, read_json, write_json
 from hpcbench.run_config import RunConfig
@@ -103,7 +105,7 @@ def train(
         with closing(communicator(config.train.backend)) as started:
             return train(config, out, resume, started)
     with ranks.together():
-        dataset = open_dataset(Path(config.dataset.path or ""))
+        dataset = observe(open_dataset(Path(config.dataset.path or "")), config.embedding)
     with dataset:
         return _Training(config, out, ranks, dataset).run(resume)
 
@@ -130,6 +132,7 @@ class _Training:
             carry=settings.carry or settings.window,
             global_batch=settings.global_batch,
             seed=config.seed,
+            reach=config.embedding.reach,
         )
         if settings.steps is not None:
             self.schedule_steps = settings.steps
@@ -138,13 +141,26 @@ class _Training:
         self.num_steps = min(self.schedule_steps, settings.stop_after or self.schedule_steps)
 
         torch.manual_seed(config.seed)
-        self.forecaster = Forecaster(config.model, training_scaling(dataset))
+        scaling = training_scaling(dataset, config.embedding)
+        self.forecaster = Forecaster(config.model, scaling, config.embedding)
         self.forecaster.check_fits(dataset.num_components)
+        self.forecaster.fit_embedding(dataset)
         self.forecaster.set_dtype(getattr(torch, settings.dtype))
         self.forecaster.to(ranks.device)
-        method = method_class(settings.method)(self.forecaster, settings.method_options())
-        optimizer = OPTIMIZERS[settings.optimizer](self.forecaster.parameters())
-        self.method, self.optimizer = ranks.attach(method, optimizer)
+        self.method: Method = method_class(settings.method)(
+            self.forecaster, settings.method_options()
+        )
+        self.method.prepare(ranks, self.num_steps)
+        self.attached: nn.Module = self.method
+        if self.method.OWNS_UPDATE:
+            self.optimizer = build_optimizer("sgd", {}, self.forecaster.head.parameters())
+        else:
+            optimizer = build_optimizer(
+                settings.optimizer, settings.optimizer_options, self.method.parameters()
+            )
+            self.attached, self.optimizer = ranks.attach(
+                self.method, optimizer, settings.reduction, settings.compression
+            )
 
         self.history = History(self.num_steps, ranks)
         self.carried: State | None = None
@@ -189,6 +205,7 @@ class _Training:
                     stop = ranks.largest(self.stop_signal)
                     # validate before saving, so that a resumed run has the same history
                     if validate or last:
+                        self.method.settle()
                         self._validate(done)
                     if due or last or stop:
                         self._checkpoint(done)
@@ -208,33 +225,42 @@ class _Training:
         settings, ranks = self.config.train, self.ranks
         begin = clock()
         rows = ranks.share(settings.global_batch)
-        states = self._read(*self.plan.rows(step), rows, settings.window + 1)
+        members, starts = self.plan.rows(step)
+        states = self._read(members, starts, rows, settings.window + 1)
         if self.plan.starts_segment(step):
-            self.carried = None
-        set_learning_rate(self.optimizer, self._learning_rate(step))
-        self.optimizer.zero_grad()
-        ready = clock()
+            self.carried = self._first_state(members, starts, rows)
         random = RowRandom(self.config.seed, step, rows)
-        loss, self.carried = self.method(states, self.carried, random)
-        loss.backward()
-        self.history.loss[step] = loss.item()
-        computed = clock()
-        ranks.finish(self.method, self.optimizer)
-        if settings.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.forecaster.parameters(), settings.clip)
-        ranks.update(self.optimizer)
-        self.history.learning_rate[step] = self._learning_rate(step)
+        if self.method.OWNS_UPDATE:
+            ready = clock()
+            loss, self.carried = self.method.update(states, self.carried, random)
+            self.history.loss[step] = loss.item()
+            computed = clock()
+        else:
+            set_learning_rate(self.optimizer, self._learning_rate(step))
+            self.optimizer.zero_grad()
+            ready = clock()
+            loss, self.carried = self.attached(states, self.carried, random)
+            loss.backward()
+            self.history.loss[step] = loss.item()
+            computed = clock()
+            ranks.finish(self.attached, self.optimizer)
+            if settings.clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.method.parameters(), settings.clip)
+            ranks.update(self.optimizer)
+            self.history.learning_rate[step] = self._learning_rate(step)
         self.history.times[:, step, ranks.rank] = (clock() - begin, computed - ready, ready - begin)
 
     def _learning_rate(self, step: int) -> float:
         settings = self.config.train
-        return learning_rate(
-            step,
-            self.schedule_steps,
-            settings.learning_rate,
-            settings.final_learning_rate,
-            settings.warm_up,
-        )
+        peak, warm_up = settings.schedule()
+        return learning_rate(step, self.schedule_steps, peak, settings.final_learning_rate, warm_up)
+
+    def _first_state(self, members: np.ndarray, starts: np.ndarray, rows: range) -> State | None:
+        """Return the state in which segments start: what delays reach back to, nothing else."""
+        reach = self.plan.reach
+        if reach == 0:
+            return None
+        return self.forecaster.start(self._read(members, starts - reach, rows, reach))
 
     def _read(self, members: np.ndarray, starts: np.ndarray, rows: range, length: int) -> Tensor:
         """Return normalised states of some rows, ``(row, length, component)``, float64."""
@@ -255,7 +281,8 @@ class _Training:
         rows = self.ranks.share(count)
         losses = np.zeros(count)
         if rows:
-            states = self._read(chosen, segment * self.plan.carry, rows, self.plan.carry + 1)
+            length = self.plan.reach + self.plan.carry + 1
+            states = self._read(chosen, segment * self.plan.carry, rows, length)
             losses[rows.start : rows.stop] = self.forecaster.one_step_loss(states).numpy()
         self.history.validation_step.append(done)
         self.history.validation_loss.append(float(self.ranks.sum(losses).mean()))
@@ -292,6 +319,7 @@ class _Training:
                     optimizer=optimizer_tensors(self.optimizer),
                     carried=carried,
                     history=self.history.tensors(done),
+                    method=self.method.own_state(),
                 )
                 try:
                     write_checkpoint(self.directory.path / "checkpoint", checkpoint)
@@ -312,12 +340,15 @@ class _Training:
             return 0
         self.forecaster.load_state_dict(checkpoint.model)
         restore_optimizer(self.optimizer, checkpoint.optimizer)
+        self.method.restore(checkpoint.method)
         self.history.restore(checkpoint.history)
         if checkpoint.carried:
             whole = [checkpoint.carried[str(i)] for i in range(len(checkpoint.carried))]
-            share = self.ranks.share(whole[0].shape[1])
-            mine = slice(share.start, share.stop)
-            self.carried = tuple(part[:, mine].to(self.ranks.device) for part in whole)
+            shares = [self.ranks.share(part.shape[1]) for part in whole]
+            self.carried = tuple(
+                part[:, share.start : share.stop].to(self.ranks.device)
+                for part, share in zip(whole, shares, strict=True)
+            )
         return checkpoint.step
 
     def _listen(self) -> None:

@@ -26,7 +26,7 @@ def stream(seed: int, purpose: int, *counter: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=position))
 
 
-ORDER, NOISE = 1, 2
+ORDER, NOISE, CHOICE = 1, 2, 3
 """Purposes of the random streams of training."""
 
 
@@ -44,6 +44,11 @@ class RowRandom:
     def normal(self, shape: tuple[int, ...]) -> Tensor:
         """Return standard normal numbers ``(rows, *shape)`` in float64."""
         draws = [stream(self.seed, NOISE, self.step, row).normal(size=shape) for row in self.rows]
+        return torch.from_numpy(np.stack(draws))
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """Return numbers ``(rows, *shape)`` between 0 and 1 in float64."""
+        draws = [stream(self.seed, CHOICE, self.step, row).random(size=shape) for row in self.rows]
         return torch.from_numpy(np.stack(draws))
 
 
@@ -65,6 +70,8 @@ class WindowPlan:
         Rows advanced by one step, over all ranks.
     seed
         Seed of the order.
+    reach
+        Samples before a segment that its first step must know as well.
     """
 
     members: np.ndarray
@@ -73,12 +80,18 @@ class WindowPlan:
     carry: int
     global_batch: int
     seed: int
+    reach: int = 0
 
     def __post_init__(self) -> None:
+        if self.reach >= self.num_samples:
+            raise InputError(
+                f"embedding.delay: the delays reach back {self.reach} steps, but a trajectory has "
+                f"{self.num_samples}; give fewer or shorter delays"
+            )
         if self.segments_per_trajectory < 1:
             raise InputError(
                 f"train.carry: given {self.carry}, but a trajectory of {self.num_samples} samples "
-                f"has room for at most {self.num_samples // 2} steps at every phase"
+                f"has room for at most {(self.num_samples - self.reach) // 2} steps at every phase"
             )
         if self.segments_per_epoch < self.global_batch:
             raise InputError(
@@ -90,7 +103,7 @@ class WindowPlan:
     @property
     def segments_per_trajectory(self) -> int:
         """Whole segments in a trajectory, whatever the phase."""
-        return (self.num_samples - self.carry) // self.carry
+        return (self.num_samples - self.reach - self.carry) // self.carry
 
     @property
     def segments_per_epoch(self) -> int:
@@ -116,7 +129,7 @@ class WindowPlan:
         chosen = order[first : first + self.global_batch]
         member, segment = np.divmod(chosen, self.segments_per_trajectory)
         starts = phases[member] + segment * self.carry + part * self.window
-        return self.members[member], starts
+        return self.members[member], starts + self.reach
 
     def starts_segment(self, step: int) -> bool:
         """Tell whether the carried state is reset before this step."""

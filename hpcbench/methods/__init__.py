@@ -1,10 +1,11 @@
 """Training methods by name.
 
-A method is a module that holds the forecaster and gives the loss of a window and the state
-carried to the next one: ``method(states, state, random) -> (loss, state)``. Being a module, the
-whole of it is what a data-parallel wrapper sees, so a method may call the forecaster as often as
-it likes. Each has a file of its own with a class built as ``Method(forecaster, options)`` and an
-``Options`` configuration class for what only this method knows.
+A method (:class:`hpcbench.methods.method.Method`) is a module that holds the forecaster and gives
+the loss of a window and the state carried to the next one: ``method(states, state, random) ->
+(loss, state)``. Being a module, the whole of it is what a data-parallel wrapper sees, so a method
+may call the forecaster as often as it likes. A method may also take the step itself. Each has a
+file of its own with a class built as ``Method(forecaster, options)`` and an ``Options``
+configuration class for what only this method knows.
 """
 
 import importlib

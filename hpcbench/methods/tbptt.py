@@ -4,11 +4,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hpcbench.config import Config
+from hpcbench.methods.method import Method, detached
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 
 
-class TruncatedBPTT(nn.Module):
+class TruncatedBPTT(Method):
     r"""One-step prediction with teacher forcing; gradients reach back one window.
 
     .. math::
@@ -29,8 +30,7 @@ class TruncatedBPTT(nn.Module):
         noise: float = Field(0.0, ge=0.0)
 
     def __init__(self, forecaster: Forecaster, options: "TruncatedBPTT.Options") -> None:
-        super().__init__()
-        self.forecaster = forecaster
+        super().__init__(forecaster)
         self.noise = options.noise
 
     def forward(
@@ -54,4 +54,4 @@ class TruncatedBPTT(nn.Module):
         target = self.forecaster.scaled_target(inputs, following).to(dtype)
         scaled, state = self.forecaster(inputs.to(dtype), state)
         loss = nn.functional.mse_loss(scaled, target)
-        return loss, tuple(part.detach() for part in state)
+        return loss, detached(state)

@@ -1,0 +1,93 @@
+"""What every training method has in common, and what it may override."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor, nn
+
+from hpcbench.communicator import Communicator
+from hpcbench.config import Config
+from hpcbench.models.forecaster import Forecaster, State
+from hpcbench.windows import RowRandom
+
+if TYPE_CHECKING:
+    from hpcbench.run_config import RunConfig
+
+
+class Method(nn.Module):
+    """A way to train a forecaster.
+
+    Most methods give a loss; the optimiser takes the step. A method with ``OWNS_UPDATE`` takes
+    the step itself, in :meth:`update`. What it keeps in parameters and buffers of its own is
+    part of every checkpoint.
+
+    Attributes
+    ----------
+    forecaster
+        The model that is trained.
+    ranks, num_steps
+        The run's communicator and length, known from :meth:`prepare` on.
+    """
+
+    OWNS_UPDATE: ClassVar[bool] = False
+    """Whether :meth:`update` changes the parameters, instead of an optimiser."""
+
+    Options: type[Config] = Config
+    """What only this method knows."""
+
+    ranks: Communicator
+    num_steps: int
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        super().__init__()
+        self.forecaster = forecaster
+
+    @classmethod
+    def check(cls, config: "RunConfig") -> None:
+        """Raise :class:`~hpcbench.errors.InputError` where other choices of a run do not fit."""
+
+    def prepare(self, ranks: Communicator, num_steps: int) -> None:
+        """Take note of the ranks and of the steps to come."""
+        self.ranks, self.num_steps = ranks, num_steps
+
+    def forward(
+        self, states: Tensor, state: State | None, random: RowRandom
+    ) -> tuple[Tensor, State]:
+        """Return the loss of a window and the detached state after it.
+
+        Parameters
+        ----------
+        states
+            True states ``(batch, window + 1, component)``, normalised, float64.
+        state
+            Carried state of these rows, or None for the zero state.
+        random
+            Random numbers, the same for any number of ranks.
+        """
+        raise NotImplementedError
+
+    def update(
+        self, states: Tensor, state: State | None, random: RowRandom
+    ) -> tuple[Tensor, State]:
+        """Change the parameters; return the same as :meth:`forward`."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Bring the forecaster up to date, before it is validated and at the end."""
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the parameters and buffers that are not the forecaster's."""
+        state = self.state_dict()
+        return {name: value for name, value in state.items() if not _of_forecaster(name)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what :meth:`own_state` gave; the forecaster stays."""
+        self.load_state_dict(state, strict=False)
+
+
+def detached(state: State) -> State:
+    """Return a state cut off from its history."""
+    return tuple(part.detach() for part in state)
+
+
+def _of_forecaster(name: str) -> bool:
+    return name.startswith("forecaster.")
