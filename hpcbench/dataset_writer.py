@@ -52,6 +52,13 @@ def block_length(header: Header) -> int:
     return -(-header.num_samples // num_blocks)
 
 
+def bookkeeping_bytes(header: Header) -> int:
+    """Return what the files of a dataset take at most beside ``/state``."""
+    num_trajectories, num_samples, num_components = header.shape
+    per_trajectory = 8 * 8 * num_components + 4 * NUM_BLOCKS
+    return 2**20 + 8 * num_samples + per_trajectory * num_trajectories
+
+
 def generator_description(ranks: int, layout: Layout) -> dict[str, Any]:
     """Return the content of ``@generator``."""
     return {**code_version(), "ranks": ranks, "layout": layout}
@@ -118,7 +125,7 @@ def _new_file(path: Path, header: Header) -> Iterator[h5py.File]:
     passing = path.with_name(f"{path.name}.new")
     # room for all but the states: a disk that is full is found here, where HDF5 would crash on it
     with passing.open("wb") as reserved:
-        os.posix_fallocate(reserved.fileno(), 0, 2**20 + 64 * sum(header.shape))
+        os.posix_fallocate(reserved.fileno(), 0, bookkeeping_bytes(header))
     with h5py.File(passing, "w", alignment_threshold=65536, alignment_interval=4096) as file:
         yield file
     _sync(passing)

@@ -20,6 +20,7 @@ from hpcbench.dataset_format import (
     read_header,
 )
 from hpcbench.dataset_writer import (
+    bookkeeping_bytes,
     create_part,
     create_virtual,
     create_whole,
@@ -136,9 +137,10 @@ def create(path: Path, header: Header, layout: Layout, ranks: Ranks) -> None:
 
     def prepare() -> None:
         free = shutil.disk_usage(path.parent).free
-        if free < header.num_bytes:
+        needed = header.num_bytes + bookkeeping_bytes(header)
+        if free < needed:
             raise InputError(
-                f"{path}: needs {header.num_bytes / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free "
+                f"{path}: needs {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free "
                 f"in {path.parent}; give another --out, or fewer trajectories or samples"
             )
         if layout == "parts":

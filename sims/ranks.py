@@ -13,25 +13,20 @@ Result = TypeVar("Result")
 
 
 class Ranks:
-    """All ranks of this job.
+    """The ranks of an MPI communicator, or one process alone.
 
     Attributes
     ----------
     rank, size
         Number of this rank and of all ranks.
     comm
-        The MPI communicator, None for a process that no launcher started: MPI is not started
-        for it, because some MPI libraries cannot start without their launcher.
+        The communicator (``mpi4py``), None for one process alone.
     """
 
-    def __init__(self) -> None:
-        self.rank, self.size = 0, 1
-        self.comm: Any = None
-        if any(name in os.environ for name in LAUNCHED):
-            from mpi4py import MPI
-
-            self.comm = MPI.COMM_WORLD
-            self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
+    def __init__(self, comm: Any = None) -> None:
+        self.comm = comm
+        self.rank = 0 if comm is None else comm.Get_rank()
+        self.size = 1 if comm is None else comm.Get_size()
 
     @property
     def is_first(self) -> bool:
@@ -67,3 +62,16 @@ class Ranks:
         """End all ranks at once, where one of them cannot go on and others may wait for it."""
         if self.size > 1:
             self.comm.Abort(exit_code)
+
+
+def world() -> Ranks:
+    """Return all ranks of this job.
+
+    MPI is not started in a process that no launcher started, because some MPI libraries cannot
+    start without their launcher.
+    """
+    if not any(name in os.environ for name in LAUNCHED):
+        return Ranks()
+    from mpi4py import MPI
+
+    return Ranks(MPI.COMM_WORLD)

@@ -7,7 +7,7 @@ from typing import Any
 from hpcbench.cli import INTERRUPTED
 from hpcbench.console import message, print_results
 from sims.ensemble import Generated, generate
-from sims.ranks import Ranks
+from sims.ranks import world
 from sims.spec import DatasetSpec, read_spec
 
 TAKES_OVERRIDES = True
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Run ``hpcbench simulate`` on this rank and return its exit code."""
-    ranks = Ranks()
+    ranks = world()
     overrides = arguments.overrides
     if arguments.seed is not None:
         overrides = [*overrides, "--seed", arguments.seed]
