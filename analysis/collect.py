@@ -5,22 +5,17 @@ it is in, it becomes exactly one row: a record that cannot be read is a row with
 ``unreadable`` and a reason, never an exception.
 """
 
-import json
-import math
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hpcbench.config import canonical_json, content_hash
+from analysis.cache import CONTAINER, OPEN, Folder, load, settled_stamp, store
+from analysis.records import Gathered, describe, read_document, read_run, table
 from hpcbench.errors import InputError, nearest
-
-SCHEMA = 1
-"""The record schema this program reads (``schema`` in run.json and result.json)."""
 
 MARKS = ("result.json", "run.json", "status.json")
 """A directory that holds one of these is a run directory."""
@@ -44,6 +39,7 @@ COLUMNS = (
     "ranks",
     "seed",
     "config_hash",
+    "initial_conditions",
     "command",
 )
 """The columns every frame has; the metrics follow as ``metric.NAME``."""
@@ -60,30 +56,22 @@ class Collection:
         :data:`COLUMNS` and ``metric.NAME`` columns (NaN where a run has no such metric).
     configs
         Resolved configuration by ``config_hash``.
-    units
-        Unit of each metric.
+    units, better
+        Unit of each metric, and whether ``higher`` or ``lower`` is better (or ``none``).
     studies
         Content of each ``study.json`` by study name (empty where there is none).
     """
 
     frame: pd.DataFrame
-    configs: dict[str, dict[str, Any]]
+    configs: Mapping[str, dict[str, Any]]
     units: dict[str, str]
+    better: dict[str, str]
     studies: dict[str, dict[str, Any]]
 
     @property
     def done(self) -> pd.DataFrame:
         """The rows whose run ended well: the only ones that enter a table of measurements."""
         return self.frame[self.frame["state"] == "done"]
-
-
-@dataclass
-class Gathered:
-    """Rows while they are being read, with what they share."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
 
 
 def collect(paths: Iterable[Path | str]) -> Collection:
@@ -96,37 +84,54 @@ def collect(paths: Iterable[Path | str]) -> Collection:
     """
     gathered = Gathered()
     studies: dict[str, dict[str, Any]] = {}
-    seen: set[str] = set()
+    frames: list[pd.DataFrame] = []
     for path in map(Path, paths):
         check_path(path)
         root = path.resolve()
         description, problem = read_study(root)
         study = str(description.get("study", {}).get("name") or root.name)
         studies[study] = description
+        runs = scan(str(root), study, gathered)
+        rows = announced_but_absent(study, root, description, set(runs["point"]))
         if problem:
-            gathered.rows.append(
-                {
-                    "study": study,
-                    "run": "study.json",
-                    "path": str(root),
-                    "kind": "study",
-                    "state": "unreadable",
-                    "reason": problem,
-                }
-            )
-        points: set[str] = set()
-        for directory, files in walk(str(root)):
-            if directory in seen:
-                continue
-            seen.add(directory)
-            row = read_run(Path(directory), files, gathered)
-            name = os.path.relpath(directory, root)
-            row |= {"study": study, "run": root.name if name == "." else name, "path": directory}
-            row |= point_and_attempt(directory)
-            points.add(row["point"])
-            gathered.rows.append(row)
-        gathered.rows += announced_but_absent(study, root, description, points)
-    return Collection(as_frame(gathered.rows), gathered.configs, gathered.units, studies)
+            row = {"study": study, "run": "study.json", "path": str(root), "kind": "study"}
+            rows.append({**row, "state": "unreadable", "reason": problem})
+        frames += [runs, as_frame(rows)]
+    frame = join(frames).drop_duplicates(["path", "run"], ignore_index=True)
+    frame = frame[~frame["path"].duplicated() | (frame["kind"] == "study")]
+    return Collection(
+        frame.reset_index(drop=True), gathered.configs, gathered.units, gathered.better, studies
+    )
+
+
+def scan(root: str, study: str, gathered: Gathered) -> pd.DataFrame:
+    """Return the runs under a folder, from the cache as far as nothing has changed since."""
+    known = load(root, gathered)
+    directories: dict[str, Folder] = {}
+    rows: list[dict[str, Any]] = []
+    kept: list[str] = []
+    for directory, files in walk(root, known.folders, directories):
+        if files is None:
+            kept.append(directory)
+            continue
+        row = read_run(directory, files, gathered) | point_and_attempt(directory)
+        name = directory[len(root) :].lstrip("/") or root.rpartition("/")[2]
+        rows.append(row | {"study": study, "run": name, "path": directory})
+    old = known.frame
+    if len(kept) != len(old):
+        old = old[old["path"].isin(set(kept))]
+    frame = join([old.assign(study=study), as_frame(rows)])
+    if rows:
+        order = {directory: place for place, directory in enumerate(directories)}
+        frame = frame.sort_values("path", key=lambda paths: paths.map(order), ignore_index=True)
+        store(root, frame, directories, gathered)
+    return frame
+
+
+def join(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return frames below each other; an empty one has no say in the types."""
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else as_frame([])
 
 
 def check_path(path: Path) -> None:
@@ -144,31 +149,56 @@ def check_path(path: Path) -> None:
     )
 
 
-def walk(root: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield every run directory under ``root`` with the names of its files, in sorted order.
+def walk(
+    root: str, known: Mapping[str, Folder], directories: dict[str, Folder]
+) -> Iterator[tuple[str, set[str] | None]]:
+    """Yield every run directory under ``root`` with its files, or with None if it is as known.
 
     Below a run directory only ``forecasts/NAME`` is searched: the rest belongs to the run.
+
+    Parameters
+    ----------
+    known
+        Directories as they were when the cache was written.
+    directories
+        Filled with every directory as it is now, in the order of the search.
     """
     pending = [root]
     while pending:
         directory = pending.pop()
-        files: set[str] = set()
-        folders: list[str] = []
         try:
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.name)
-                    else:
-                        files.add(entry.name)
+            changed = os.stat(directory).st_mtime_ns  # noqa: PTH116 (see records.read_document)
+            before = known.get(directory)
+            if before is not None and before.is_as_before(directory, changed):
+                folder = before
+                if folder.record != CONTAINER:
+                    yield directory, None
+            else:
+                folder, files = look(directory, changed)
+                if folder.record != CONTAINER:
+                    yield directory, files
         except OSError:
             continue  # a folder without permission holds no run that could be read
-        if not files.isdisjoint(MARKS):
-            yield directory, files
-            folders = ["forecasts"] if "forecasts" in folders else []
-        pending += [
-            f"{directory}/{name}" for name in sorted(folders, reverse=True) if name[0] != "."
-        ]
+        directories[directory] = folder
+        if folder.names:
+            pending += [f"{directory}/{name}" for name in reversed(folder.names.split("/"))]
+
+
+def look(directory: str, changed: int) -> tuple[Folder, set[str]]:
+    """Return a directory as it is now, and the names of its files."""
+    files: set[str] = set()
+    names: list[str] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                files.add(entry.name)
+            elif entry.name[0] != ".":
+                names.append(entry.name)
+    record = CONTAINER
+    if not files.isdisjoint(MARKS):
+        names = ["forecasts"] if "forecasts" in names else []
+        record = settled_stamp(directory) if "result.json" in files else OPEN
+    return Folder(changed, "/".join(sorted(names)), record), files
 
 
 def read_study(root: Path) -> tuple[dict[str, Any], str]:
@@ -181,158 +211,6 @@ def read_study(root: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(document.get("study", {}), Mapping):
         return {}, "study.json: study: expected a table with name and question"
     return document, ""
-
-
-def read_document(path: Path) -> tuple[dict[str, Any], str]:
-    """Return a JSON object and ``""``, or ``{}`` and the reason why it could not be read."""
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        return {}, f"{path.name}: cannot be read: {error.strerror}"
-    except (ValueError, RecursionError) as error:
-        return {}, f"{path.name}: corrupt or partly written: {error}"
-    if not isinstance(document, dict):
-        return {}, f"{path.name}: foreign: expected a JSON object, found {type(document).__name__}"
-    return document, ""
-
-
-def schema_problem(name: str, document: Mapping[str, Any]) -> str:
-    """Return what is wrong with the schema of a record, or ``""``."""
-    schema = document.get("schema")
-    if schema is None:
-        return f"{name}: foreign: it has no schema number, so hpcbench did not write it"
-    if isinstance(schema, bool) or not isinstance(schema, int):
-        return f"{name}: schema: expected the number {SCHEMA}, found {schema!r}"
-    if schema > SCHEMA:
-        return f"{name}: schema {schema} is newer than {SCHEMA}, which this hpcbench reads; update"
-    if schema < SCHEMA:
-        return f"{name}: schema {schema} is older than {SCHEMA}, which this hpcbench reads"
-    return ""
-
-
-def read_run(directory: Path, files: set[str], gathered: Gathered) -> dict[str, Any]:
-    """Return the row of one run directory; its configuration and units go into ``gathered``."""
-    name = "result.json" if "result.json" in files else "run.json" if "run.json" in files else ""
-    document: dict[str, Any] = {}
-    problem = ""
-    if name:
-        document, problem = read_document(directory / name)
-        problem = problem or schema_problem(name, document)
-    if problem:
-        return {"state": "unreadable", "reason": problem}
-    try:
-        row = describe(document, gathered)
-        if name == "result.json":
-            row |= {"state": str(document.get("status", "done")), "reason": ""}
-            row |= read_metrics(document.get("metrics", []), gathered)
-            return row
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        return {"state": "unreadable", "reason": f"{name}: foreign: {error}"}
-    return row | unfinished(directory, files)
-
-
-def unfinished(directory: Path, files: set[str]) -> dict[str, Any]:
-    """Return state and reason of a run without result, from its heartbeat."""
-    if "status.json" not in files:
-        return {"state": "interrupted", "reason": "no result.json and no status.json"}
-    status, problem = read_document(directory / "status.json")
-    if problem:
-        return {"state": "unreadable", "reason": problem}
-    state = str(status.get("state", "unreadable"))
-    reached = f"step {status.get('step', '?')} of {status.get('num_steps', '?')}"
-    reason = str(status.get("reason") or "")
-    if state == "done":
-        # result.json is the commit mark: without it the run did not end, whatever it says.
-        state, reason = "interrupted", reason or "says done but has no result.json"
-    if not reason:
-        reason = f"last sign of life {status.get('updated', 'unknown')}"
-    return {"state": state, "reason": f"{reason} ({reached})"}
-
-
-def describe(document: Mapping[str, Any], gathered: Gathered) -> dict[str, Any]:
-    """Return the columns that say what was run."""
-    config = document.get("config") or {}
-    dataset = document.get("dataset") or {}
-    if not isinstance(config, Mapping) or not isinstance(dataset, Mapping):
-        raise TypeError("config and dataset must be tables")
-    key = str(document.get("config_hash") or content_hash(config))
-    gathered.configs.setdefault(key, dict(config))
-    model, train = table(config, "model"), table(config, "train")
-    return {
-        "kind": str(document.get("kind", "train")),
-        "system": dataset.get("system"),
-        "parameters": describe_parameters(dataset.get("parameters")),
-        "lyapunov_exponent": number(dataset.get("lyapunov_exponent")),
-        "dataset": dataset.get("content") or dataset.get("path"),
-        "model": describe_model(model),
-        "method": describe_method(train),
-        "backend": document.get("backend") or train.get("backend"),
-        "ranks": number(document.get("ranks")),
-        "seed": number(config.get("seed")),
-        "config_hash": key,
-        "command": shlex.join(map(str, document.get("command") or [])),
-    }
-
-
-def table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a section of a configuration, empty when it has none of that name."""
-    section = config.get(name)
-    return section if isinstance(section, Mapping) else {}
-
-
-def describe_parameters(parameters: Any) -> str:
-    """Return ``"forcing=8, num_sites=40"``."""
-    if isinstance(parameters, str):
-        try:
-            parameters = json.loads(parameters)
-        except ValueError:
-            return str(parameters)
-    if not isinstance(parameters, Mapping):
-        return ""
-    return ", ".join(
-        f"{name}={value:g}" if isinstance(value, int | float) else f"{name}={value}"
-        for name, value in sorted(parameters.items())
-    )
-
-
-def describe_model(model: Mapping[str, Any]) -> str:
-    """Return the model in a few words, such as ``"lstm 32 local(halo 4) increment"``."""
-    words = [str(model[name]) for name in ("cell", "hidden") if model.get(name) is not None]
-    if model.get("layers") not in (None, 1):
-        words.append(f"×{model['layers']}")
-    if model.get("coupling"):
-        halo = f"(halo {model['halo']})" if model.get("halo") and words else ""
-        words.append(f"{model['coupling']}{halo if model['coupling'] == 'local' else ''}")
-    if model.get("target"):
-        words.append(str(model["target"]))
-    return " ".join(words)
-
-
-def describe_method(train: Mapping[str, Any]) -> str:
-    """Return the name of the training method, given as a name or as a table with one."""
-    method = train.get("method")
-    if isinstance(method, Mapping):
-        method = method.get("name") or method.get("kind")
-    return "" if method is None else str(method)
-
-
-def number(value: Any) -> float:
-    """Return ``value`` as a float, NaN when it is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    return float(value)
-
-
-def read_metrics(metrics: Any, gathered: Gathered) -> dict[str, float]:
-    """Return ``metric.NAME`` columns; the units go into ``gathered``."""
-    if not isinstance(metrics, list):
-        raise TypeError("metrics must be a list")
-    row: dict[str, float] = {}
-    for metric in metrics:
-        name = str(metric["name"])
-        row[f"metric.{name}"] = number(metric["value"])
-        gathered.units.setdefault(name, str(metric.get("unit") or ""))
-    return row
 
 
 def point_and_attempt(directory: str) -> dict[str, Any]:
@@ -366,16 +244,14 @@ def announced_but_absent(
     return rows
 
 
-def as_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def as_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows as a frame with all of :data:`COLUMNS`, then the metrics by name."""
-    names = dict.fromkeys(name for row in rows for name in row)
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
     metrics = sorted(name for name in names if name.startswith("metric."))
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *metrics])
-    for name in ("lyapunov_exponent", "ranks", "seed", *metrics):
+    columns = {name: [row.get(name) for row in rows] for name in [*COLUMNS, *metrics]}
+    frame = pd.DataFrame(columns, columns=[*COLUMNS, *metrics])
+    for name in ("lyapunov_exponent", "ranks", "seed", "initial_conditions", *metrics):
         frame[name] = frame[name].astype(float)
     return frame
-
-
-def config_of(collection: Collection, config_hash: str) -> str:
-    """Return the configuration behind a hash as canonical JSON (``{}`` when unknown)."""
-    return canonical_json(collection.configs.get(config_hash, {}))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.collect import read_document
+from analysis.records import read_document
 
 PER_RANK = {"rank", "binding"}
 """Facts that differ between the ranks of every run and so tell nothing about a run."""
@@ -34,6 +34,17 @@ def facts(run: Path | str) -> dict[str, str]:
     for name, value in leaves({k: v for k, v in document.items() if k != "ranks"}):
         found.setdefault(name, {})[value] = None
     return {name: shorten(list(values)) for name, values in found.items()}
+
+
+def place(run: Path | str) -> tuple[int, str]:
+    """Return the number of nodes a run used and its allocation (its Slurm job, else itself)."""
+    document, _ = read_document(Path(run) / "provenance.json")
+    ranks = document.get("ranks")
+    known = [rank for rank in ranks if isinstance(rank, Mapping)] if isinstance(ranks, list) else []
+    hosts = {str(rank.get("host")) for rank in known}
+    slurm = known[0].get("slurm") if known else None
+    job = slurm.get("SLURM_JOB_ID") if isinstance(slurm, Mapping) else None
+    return max(len(hosts), 1), str(job or run)
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from analysis.collect import Collection, collect
 from analysis.gallery import gallery
 from analysis.page import render_page
 from analysis.plots.style import Picture
-from analysis.scaling import raw_points, scaling_table
+from analysis.scaling import raw_points, read_curves, scaling_table
 from analysis.tables import Column, numeric, plain, ranged, reader_table, whole, write_table
 from hpcbench.console import message, print_results
 from hpcbench.errors import InputError, PartlyDone
@@ -145,9 +145,10 @@ def write_report(
     )
     title = title or str(described.get("name") or " and ".join(collection.studies))
     question = question or str(described.get("question") or "")
-    accuracy, scaling = accuracy_table(collection), scaling_table(collection)
+    curves = read_curves(collection)
+    accuracy, scaling = accuracy_table(collection), scaling_table(curves)
     answer = answers(accuracy, scaling, collection.frame)
-    pictures = gallery(collection, scaling, raw_points(collection))
+    pictures = gallery(collection, scaling, raw_points(curves))
     try:
         files = write_files(out, accuracy, scaling, pictures)
         page = out / "index.html"

@@ -8,7 +8,7 @@ The base p₀ is the smallest number of ranks that was measured, never silently 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +17,29 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.collect import Collection
+from analysis.models import ring_seconds
+from analysis.provenance import place
 from analysis.series import Training, read_training
 from analysis.statistics import EMPTY, Interval, finite, median_interval, ratio_interval
-from hpcbench.config import canonical_json, content_hash
+from hpcbench.config import content_hash
 
 Array = npt.NDArray[Any]
 
+MAX_SERIES = 2000
+"""Finished runs up to which the series of every run are read."""
+
 MODES = ("strong", "weak", "throughput")
 
-NOT_THE_WORK = {"seed", "train.backend", "train.stop_after", "train.repeat"}
-"""Configuration fields in which runs of one scaling curve may differ."""
+NOT_THE_WORK = (
+    "seed", "dataset.", "forecast.", "train.backend", "train.stop_after", "train.repeat",
+    "train.validate_every", "train.checkpoint_every",
+)  # fmt: skip
+"""Fields in which runs of one curve may differ: a step does the same work whatever they say.
 
-SHARED_WORK = {"train.global_batch"}
+The dataset is compared by its content instead, which a path cannot tell.
+"""
+
+SHARED_WORK = ("train.global_batch",)
 """Further fields that grow with the ranks when the work per rank is what is fixed."""
 
 SCALING_COLUMNS = (
@@ -54,6 +65,10 @@ SCALING_COLUMNS = (
     "efficiency_high",
     "super_linear",
     "sequences_per_second",
+    "predicted_seconds",
+    "nodes",
+    "node_hours",
+    "energy_joules",
     "n_ok",
     "n_failed",
     "n_missing",
@@ -62,12 +77,27 @@ SCALING_COLUMNS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs of one group at one number of ranks."""
+    """All runs of one curve at one number of ranks.
+
+    Attributes
+    ----------
+    rows
+        Their rows of the collection, also of those that failed.
+    timings
+        Step times of each finished run after its warm-up, or its recorded median alone.
+    trainings
+        Series of the finished runs that kept them.
+    allocations
+        What each timed run shared with others (its Slurm job), for resampling.
+    nodes
+        Nodes each timed run used.
+    """
 
     rows: pd.DataFrame
     timings: list[Array]
     trainings: list[Training]
     allocations: list[str]
+    nodes: list[int]
 
     @property
     def medians(self) -> Array:
@@ -89,6 +119,14 @@ class Cell:
         return Interval(over_runs.value, over_steps.low, over_steps.high, over_steps.n), "steps"
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Runs that do the same work with one back end: study, group, label, mode, backend, cells."""
+
+    head: dict[str, Any]
+    cells: dict[int, Cell]
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield ``("train.window", 64)`` for every leaf of a configuration."""
     for name, value in config.items():
@@ -100,8 +138,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def work_of(config: Mapping[str, Any], mode: str) -> dict[str, Any]:
     """Return the configuration fields that must agree within one scaling curve."""
-    free = NOT_THE_WORK | (SHARED_WORK if mode != "strong" else set())
-    return {name: value for name, value in flatten(config) if name not in free}
+    free = NOT_THE_WORK + (SHARED_WORK if mode != "strong" else ())
+    return {name: value for name, value in flatten(config) if not name.startswith(free)}
 
 
 def scaling_groups(collection: Collection) -> pd.DataFrame:
@@ -129,37 +167,59 @@ def mode_of(study: Mapping[str, Any]) -> str:
     return mode if mode in MODES else "strong"
 
 
-def cells(group: pd.DataFrame) -> dict[int, Cell]:
-    """Return the runs of one curve by number of ranks, in rising order."""
-    result = {}
-    for ranks in sorted(group["ranks"].unique()):
-        rows = group[group["ranks"] == ranks]
-        timings, trainings, allocations = [], [], []
-        for row in rows[rows["state"] == "done"].to_dict("records"):
-            training, _ = read_training(str(row["path"]))
-            timing = training.timed if training is not None else np.empty(0)
-            if len(timing) == 0:  # older or thinned records keep only the median
-                timing = finite([row.get("metric.step_seconds", math.nan)])
-            if len(timing):
-                timings.append(timing)
-                allocations.append(str(row["path"]))
-                if training is not None:
-                    trainings.append(training)
-        result[int(ranks)] = Cell(rows, timings, trainings, allocations)
+def read_curves(collection: Collection) -> list[Curve]:
+    """Return every scaling curve with the series of its runs.
+
+    Above :data:`MAX_SERIES` finished runs the series stay on disk and every run counts with its
+    recorded median.
+    """
+    frame = scaling_groups(collection)
+    with_series = int((frame["state"] == "done").sum()) <= MAX_SERIES
+    keys = ["study", "mode", "group", "backend"]
+    result = []
+    for (study, mode, name, backend), group in frame.groupby(keys, sort=False, dropna=False):
+        words = group.iloc[0][["system", "model", "method"]]
+        label = " ".join(str(word) for word in words if pd.notna(word) and word)
+        head = {"study": study, "group": name, "label": label, "mode": mode, "backend": backend}
+        by_ranks = {
+            int(ranks): read_cell(group[group["ranks"] == ranks], with_series)
+            for ranks in sorted(group["ranks"].unique())
+        }
+        result.append(Curve(head, by_ranks))
     return result
 
 
-def scaling_table(collection: Collection) -> pd.DataFrame:
+def read_cell(rows: pd.DataFrame, with_series: bool) -> Cell:
+    """Return the runs of one curve at one number of ranks."""
+    cell = Cell(rows, [], [], [], [])
+    done = rows[rows["state"] == "done"]
+    if not with_series:
+        medians = recorded_values(done, "step_seconds")
+        cell.timings.extend(np.array([value]) for value in medians)
+        cell.allocations.extend(map(str, range(len(cell.timings))))
+        return cell
+    for row in done.to_dict("records"):
+        path = str(row["path"])
+        training, _ = read_training(path)
+        timing = training.timed if training is not None else np.empty(0)
+        if len(timing) == 0:  # a run may have kept only the median
+            timing = finite([row.get("metric.step_seconds", math.nan)])
+        if len(timing) == 0:
+            continue
+        cell.timings.append(timing)
+        if training is not None:
+            cell.trainings.append(training)
+        nodes, allocation = place(path)
+        cell.nodes.append(nodes)
+        cell.allocations.append(allocation)
+    return cell
+
+
+def scaling_table(curves: Sequence[Curve]) -> pd.DataFrame:
     """Return one row per curve and number of ranks, with :data:`SCALING_COLUMNS`."""
-    frame = scaling_groups(collection)
-    rows: list[dict[str, Any]] = []
-    keys = ["study", "mode", "group", "backend"]
-    for (study, mode, name, backend), group in frame.groupby(keys, sort=False, dropna=False):
-        label = " ".join(
-            str(part) for part in group.iloc[0][["system", "model", "method"]] if pd.notna(part)
-        )
-        head = {"study": study, "group": name, "label": label, "mode": mode, "backend": backend}
-        rows += [head | row for row in curve_rows(str(mode), cells(group))]
+    rows = [
+        curve.head | row for curve in curves for row in curve_rows(curve.head["mode"], curve.cells)
+    ]
     return pd.DataFrame(rows, columns=list(SCALING_COLUMNS))
 
 
@@ -180,6 +240,9 @@ def curve_rows(mode: str, curve: Mapping[int, Cell]) -> list[dict[str, Any]]:
             "n": seconds.n,
             "interval_over": over,
             "sequences_per_second": rate(cell),
+            "nodes": float(np.median(cell.nodes)) if cell.nodes else math.nan,
+            "node_hours": node_hours(cell),
+            "energy_joules": recorded(cell, "energy_joules"),
             "n_ok": int((states == "done").sum()),
             "n_missing": int((states == "missing").sum()),
         }
@@ -188,6 +251,7 @@ def curve_rows(mode: str, curve: Mapping[int, Cell]) -> list[dict[str, Any]]:
             row |= {"base_ranks": base, "base_kind": base_kind}
             row |= {"base_seconds": curve[base].step_seconds()[0].value}
             row |= speed_up(mode, base, curve[base], ranks, cell)
+            row |= {"predicted_seconds": predicted(mode, base, curve[base], ranks, cell)}
         rows.append(row)
     return rows
 
@@ -197,6 +261,45 @@ def rate(cell: Cell) -> float:
     work = sum(training.sequences_per_step * len(training.timed) for training in cell.trainings)
     seconds = sum(float(training.timed.sum()) for training in cell.trainings)
     return work / seconds if seconds > 0 else math.nan
+
+
+def recorded_values(rows: pd.DataFrame, metric: str) -> Array:
+    """Return what the finished among some runs recorded of a metric."""
+    column = f"metric.{metric}"
+    if column not in rows:
+        return np.empty(0)
+    return finite(rows.loc[rows["state"] == "done", column].to_numpy())
+
+
+def recorded(cell: Cell, metric: str) -> float:
+    """Return the median of a recorded metric over the finished runs, NaN where none has it."""
+    values = recorded_values(cell.rows, metric)
+    return float(np.median(values)) if len(values) else math.nan
+
+
+def node_hours(cell: Cell) -> float:
+    """Return the node-hours all timed runs together trained for."""
+    seconds = [float(training.slowest.sum()) for training in cell.trainings]
+    if len(seconds) != len(cell.nodes) or not seconds:
+        return math.nan
+    return sum(s * n for s, n in zip(seconds, cell.nodes, strict=True)) / 3600
+
+
+def predicted(mode: str, base_ranks: int, base: Cell, ranks: int, cell: Cell) -> float:
+    """Return the step time expected from the base and the allreduce measured in the same jobs.
+
+    The base's step scaled to its share of the work, plus a ring allreduce of the gradient with
+    the α and β that the runs recorded (metrics ``allreduce_latency_seconds`` and
+    ``allreduce_seconds_per_byte``); NaN where they did not.
+    """
+    latency, per_byte, count = (
+        recorded(cell, name)
+        for name in ("allreduce_latency_seconds", "allreduce_seconds_per_byte", "parameters")
+    )
+    share = base_ranks / ranks * (1.0 if mode == "strong" else work_ratio(base, cell))
+    message = {"ranks": np.array([ranks, base_ranks]), "bytes": np.full(2, 4.0 * count)}
+    now, before = ring_seconds(message, latency, per_byte)
+    return float((np.median(base.medians) - before) * share + now)
 
 
 def work_ratio(base: Cell, cell: Cell) -> float:
@@ -234,20 +337,13 @@ def speed_up(mode: str, base_ranks: int, base: Cell, ranks: int, cell: Cell) -> 
     return row
 
 
-def raw_points(collection: Collection) -> pd.DataFrame:
+def raw_points(curves: Sequence[Curve]) -> pd.DataFrame:
     """Return the median step time of every finished run, the raw points of the scaling plot."""
-    frame = scaling_groups(collection)
     rows = [
-        {"study": study, "group": name, "backend": backend, "ranks": ranks, "step_seconds": median}
-        for (study, name, backend), group in frame.groupby(
-            ["study", "group", "backend"], sort=False, dropna=False
-        )
-        for ranks, cell in cells(group).items()
+        {**curve.head, "ranks": ranks, "step_seconds": float(median)}
+        for curve in curves
+        for ranks, cell in curve.cells.items()
         for median in cell.medians
     ]
-    return pd.DataFrame(rows, columns=["study", "group", "backend", "ranks", "step_seconds"])
-
-
-def curve_key(work: Mapping[str, Any]) -> str:
-    """Return the canonical text of what a curve keeps fixed, for provenance."""
-    return canonical_json(dict(work))
+    columns = ["study", "group", "label", "mode", "backend", "ranks", "step_seconds"]
+    return pd.DataFrame(rows, columns=columns)

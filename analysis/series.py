@@ -24,7 +24,7 @@ class Training:
     validation_step, validation_loss
         Validation loss and the step it was taken at, (k).
     num_warmup_steps
-        Steps at the start that no timing may use.
+        Steps at the start of an attempt that no timing may use.
     sequences_per_step
         Sequences all ranks together process in one step.
     """
@@ -39,13 +39,22 @@ class Training:
     sequences_per_step: float
 
     @property
-    def timed(self) -> Array:
-        """Step time, the maximum over ranks, after the warm-up, (step)."""
+    def slowest(self) -> Array:
+        """Step time of the slowest rank, (step), without steps of an earlier attempt (NaN)."""
         if self.step_seconds.ndim != 2 or self.step_seconds.size == 0:
             return np.empty(0)
         slowest = self.step_seconds.max(axis=1)
-        timed = slowest[min(self.num_warmup_steps, len(slowest)) :]
-        return timed[np.isfinite(timed)]
+        return slowest[np.isfinite(slowest)]
+
+    @property
+    def timed(self) -> Array:
+        """Step time of the slowest rank after the warm-up, (step)."""
+        return self.slowest[self.num_warmup_steps :]
+
+    def after_warm_up(self, values: Array) -> Array:
+        """Return the rows of a (step, rank) series that belong to :attr:`timed`."""
+        kept = np.isfinite(self.step_seconds.max(axis=1))
+        return values[kept][self.num_warmup_steps :]
 
 
 @dataclass(frozen=True)

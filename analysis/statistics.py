@@ -7,6 +7,7 @@ Reference: T. Hoefler and R. Belli, "Scientific benchmarking of parallel computi
 SC15, doi:10.1145/2807591.2807644.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,22 @@ def median_interval(values: Sequence[float] | Array, confidence: float = CONFIDE
     bounds = rank_bounds(len(x), confidence)
     low, high = (x[bounds[0] - 1], x[bounds[1] - 1]) if bounds else (math.nan, math.nan)
     return Interval(float(np.median(x)), float(low), float(high), len(x))
+
+
+def hodges_lehmann(values: Array) -> Array:
+    """Return the median of all pairwise means along the last axis.
+
+    Nearly as precise as the mean for normal noise, untouched by up to 29 % outliers, and, unlike
+    the median, smooth enough that resampling few values tells its spread truly: over 6 to 20
+    values the bootstrap overstates the spread of a median by 7–17 %, that of this estimate by
+    less than 5 % (normal noise).
+
+    Reference: J. L. Hodges and E. L. Lehmann, Ann. Math. Stat. 34 (1963) 598,
+    doi:10.1214/aoms/1177704172.
+    """
+    x = np.asarray(values, dtype=float)
+    i, j = np.triu_indices(x.shape[-1])
+    return np.asarray(np.median((x[..., i] + x[..., j]) / 2, axis=-1))
 
 
 def mean_interval(values: Sequence[float] | Array, confidence: float = CONFIDENCE) -> Interval:
@@ -206,3 +223,66 @@ def ratio_interval(
     ]
     n = min(len(numerator), len(denominator))
     return percentile_interval(medians[0] / medians[1], draws[0] / draws[1], n)
+
+
+def permutation_test(first: Sequence[float] | Array, second: Sequence[float] | Array) -> float:
+    """Return the two-sided p-value of "both come from one population", by the log medians.
+
+    All ways to split the values are gone through where there are at most
+    :data:`NUM_RESAMPLES`·5, else as many random ones; p counts the observed split itself.
+    """
+    a, b = finite(first), finite(second)
+    if len(a) == 0 or len(b) == 0:
+        return math.nan
+    pooled = np.log(np.concatenate([a, b])) if min(a.min(), b.min()) > 0 else np.r_[a, b]
+    n, most = len(pooled), 5 * NUM_RESAMPLES
+    if math.comb(n, len(a)) <= most:
+        chosen = np.array(list(itertools.combinations(range(n), len(a))))
+    else:
+        rng = np.random.default_rng(RESAMPLING_SEED)
+        chosen = rng.permuted(np.tile(np.arange(n), (most, 1)), axis=1)[:, : len(a)]
+        chosen[0] = np.arange(len(a))
+    in_first = np.zeros((len(chosen), n), dtype=bool)
+    np.put_along_axis(in_first, chosen, values=True, axis=1)
+    rows = np.broadcast_to(pooled, in_first.shape)
+    medians = [
+        np.median(rows[mask].reshape(len(chosen), -1), axis=1) for mask in (in_first, ~in_first)
+    ]
+    distance = np.abs(medians[0] - medians[1])
+    observed = abs(np.median(pooled[: len(a)]) - np.median(pooled[len(a) :]))
+    return float(np.mean(distance >= observed - 1e-12))
+
+
+def holm(p_values: Sequence[float] | Array) -> Array:
+    """Return p-values adjusted for their number by Holm's step-down rule.
+
+    Reference: S. Holm, Scand. J. Stat. 6 (1979) 65.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(adjusted, 1.0)
+
+
+def repeats_wanted(
+    values: Sequence[float] | Array, minimum: int = 6, maximum: int = 20, half_width: float = 0.05
+) -> int:
+    """Return how many repeats to run next until the median is known well enough (0: enough).
+
+    Enough is a rank interval whose half width is at most ``half_width`` of the median, or
+    ``maximum`` repeats. What is missing is estimated from width ∝ n^(−1/2).
+    """
+    x = finite(values)
+    least = max(minimum, 1)
+    if len(x) < least:
+        return least - len(x)
+    if len(x) >= maximum:
+        return 0
+    width = median_interval(x).half_width
+    if not math.isfinite(width):
+        return 1
+    if width <= half_width:
+        return 0
+    wanted = math.ceil(len(x) * (width / half_width) ** 2)
+    return min(max(wanted, len(x) + 1), maximum) - len(x)

@@ -120,19 +120,19 @@ def write_table(frame: pd.DataFrame, columns: Sequence[Column], base: Path) -> l
     csv, markdown, latex = (base.with_suffix(ending) for ending in (".csv", ".md", ".tex"))
     frame.to_csv(csv, index=False)
     table = reader_table(frame, columns)
-    alignment = ["right" if is_number else "left" for is_number in table.are_numbers]
-    markdown.write_text(render(table, "pipe", alignment) + "\n")
-    latex.write_text(render(table, "latex_booktabs", alignment) + "\n")
+    markdown.write_text(render(table, "pipe") + "\n")
+    latex.write_text(render(table, "latex_booktabs") + "\n")
     return [csv, markdown, latex]
 
 
-def render(table: ReaderTable, style: str, alignment: Sequence[str]) -> str:
+def render(table: ReaderTable, style: str) -> str:
     """Return a table as text in one of tabulate's formats."""
     if not table.rows:
         return "no rows"
     rows = table.rows
     if style == "pipe":
         rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    alignment = ["right" if is_number else "left" for is_number in table.are_numbers]
     return tabulate(
         rows, headers=table.headings, tablefmt=style, colalign=alignment, disable_numparse=True
     )

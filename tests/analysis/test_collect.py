@@ -29,7 +29,7 @@ def test_a_finished_run_becomes_one_row_with_its_metrics(runs: Any) -> None:
     assert record["ranks"] == 2
     assert record["metric.vpt_mean"] == pytest.approx(4.0)
     assert collection.units["vpt_mean"] == "Lyapunov times"
-    assert record["command"].startswith("hpcbench train 'spec with space.toml'")
+    assert record["command"].startswith("mpirun -n 2 hpcbench train 'spec with")
     assert collection.configs[record["config_hash"]]["train"]["window"] == 64
 
 
