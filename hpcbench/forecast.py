@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -16,6 +16,9 @@ from hpcbench.communicator import Communicator, communicator
 from hpcbench.config import Config, content_hash, merge, parse_overrides, validate
 from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
+from hpcbench.embedding.config import EmbeddingConfig
+from hpcbench.embedding.observation import observe
+from hpcbench.embedding.reduction import Reduction
 from hpcbench.errors import InputError
 from hpcbench.metrics import climatology, nrmse, persistence, valid_prediction_time
 from hpcbench.models import ModelConfig
@@ -41,6 +44,9 @@ class ForecastConfig(Config):
         Length of the free forecast in Lyapunov times, at most what the data hold.
     threshold
         NRMSE that ends a valid forecast.
+    score
+        ``state``: errors are those of whole states. ``components``: of the principal components
+        that are forecast, each in units of its standard deviation.
     lyapunov_exponent
         Largest exponent per unit of model time; by default the dataset's.
     """
@@ -49,6 +55,7 @@ class ForecastConfig(Config):
     warm_up: int = Field(100, ge=1)
     horizon: float = Field(10.0, gt=0)
     threshold: float = Field(0.5, gt=0)
+    score: Literal["state", "components"] = "state"
     lyapunov_exponent: float | None = Field(None, gt=0)
 
 
@@ -157,6 +164,10 @@ def evaluate(
         The model or the forecasts do not fit the dataset.
     """
     forecaster.check_fits(dataset.num_components)
+    try:
+        forecaster.embedding.check_forecast(config.warm_up, config.score)
+    except ValueError as problem:
+        raise InputError(str(problem)) from None
     start = initial_conditions(dataset, config)
     rows = ranks.share(len(start.members))
     chosen = slice(rows.start, rows.stop)
@@ -167,11 +178,17 @@ def evaluate(
     warm, truth = windows[:, : config.warm_up], windows[:, config.warm_up :]
     predicted = free_run(forecaster, warm, start.horizon, ranks)
     seconds = clock() - begin
-    last = warm[:, -1]
+
+    def error_of(states: np.ndarray) -> np.ndarray:
+        if config.score == "state":
+            return nrmse(states, truth, dataset.std)
+        forecast, exact = map(forecaster.principal_components, (states, truth))
+        return nrmse(forecast, exact, np.ones(1))
+
     local = (
-        nrmse(predicted, truth, dataset.std),
-        nrmse(persistence(last, truth), truth, dataset.std),
-        nrmse(climatology(dataset.mean, truth), truth, dataset.std),
+        error_of(predicted),
+        error_of(persistence(warm[:, -1], truth)),
+        error_of(climatology(dataset.mean, truth)),
     )
     parts = ranks.gather((local, seconds, truth[:NUM_EXAMPLES], predicted[:NUM_EXAMPLES]))
     error, persisted, climate = (np.concatenate([p[0][k] for p in parts]) for k in range(3))
@@ -287,9 +304,14 @@ def load_forecaster(run: Path) -> tuple[Forecaster, dict[str, Any]]:
         raise InputError(f"{run}/run.json: schema {definition.get('schema')}; valid: {SCHEMA}")
     config = definition["config"]
     checkpoint = require_checkpoint(run)
-    scales = (checkpoint.model[f"scale_{name}"].numpy() for name in ("mean", "std", "increment"))
+    saved = {name: tensor.numpy() for name, tensor in checkpoint.model.items()}
+    reduction = None
+    if "reduce_basis" in saved:
+        reduction = Reduction(*(saved[f"reduce_{name}"] for name in ("basis", "inverse", "spread")))
+    mean, std, increment = (saved[f"scale_{name}"] for name in ("mean", "std", "increment"))
     model = validate(ModelConfig, config["model"], f"{run}/run.json")
-    forecaster = Forecaster(model, Scaling(*scales))
+    embedding = validate(EmbeddingConfig, config.get("embedding", {}), f"{run}/run.json")
+    forecaster = Forecaster(model, Scaling(mean, std, increment, reduction), embedding)
     forecaster.load_state_dict(checkpoint.model)
     forecaster.set_dtype(getattr(torch, config["train"]["dtype"]))
     return forecaster, definition
@@ -312,7 +334,8 @@ def command(arguments: argparse.Namespace) -> int:
         over = parse_overrides(arguments.overrides)
         asked = merge({"forecast": definition["config"]["forecast"]}, over)
         config = validate(_Settings, asked, f"{run}/run.json").forecast
-        dataset = open_dataset(arguments.data or Path(definition["dataset"]["path"]))
+        whole = open_dataset(arguments.data or Path(definition["dataset"]["path"]))
+        dataset = observe(whole, forecaster.embedding)
         if config.initial_conditions == 0:
             raise InputError("forecast.initial_conditions: given 0; give at least 1")
     with dataset:

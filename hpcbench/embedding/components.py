@@ -27,6 +27,19 @@ class PrincipalComponents:
     variances: np.ndarray
     vectors: np.ndarray
 
+    @classmethod
+    def of_covariance(
+        cls, covariance: np.ndarray, mean: np.ndarray | None = None
+    ) -> "PrincipalComponents":
+        """Return the principal components of a covariance around a mean (0 by default)."""
+        variances, vectors = np.linalg.eigh(covariance)
+        # eigh sorts upwards, and may leave a vanishing eigenvalue slightly negative
+        variances, vectors = np.maximum(variances[::-1], 0.0), vectors[:, ::-1]
+        largest = np.argmax(np.abs(vectors), axis=0)
+        signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
+        centre = np.zeros(len(covariance)) if mean is None else mean
+        return cls(centre, variances, vectors * signs)
+
     def leading(self, number: int) -> "PrincipalComponents":
         """Return the ``number`` directions of largest variance."""
         assert 1 <= number <= len(self.variances)
@@ -71,12 +84,7 @@ def principal_components(states: np.ndarray, mean: np.ndarray | None = None) -> 
     samples = np.asarray(states, dtype=np.float64).reshape(-1, states.shape[-1])
     centre = samples.mean(axis=0) if mean is None else np.asarray(mean, dtype=np.float64)
     centred = samples - centre
-    variances, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    # eigh sorts upwards, and may leave a vanishing eigenvalue slightly negative
-    variances, vectors = np.maximum(variances[::-1], 0.0), vectors[:, ::-1]
-    largest = np.argmax(np.abs(vectors), axis=0)
-    signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
-    return PrincipalComponents(centre, variances, vectors * signs)
+    return PrincipalComponents.of_covariance(centred.T @ centred / len(centred), centre)
 
 
 def hankel_components(states: np.ndarray, num_delays: int, delay: int = 1) -> PrincipalComponents:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from hpcbench.dataset import Dataset
-from hpcbench.embedding.components import PrincipalComponents, principal_components
+from hpcbench.embedding.components import PrincipalComponents
 from hpcbench.embedding.correlation import autocorrelation, decay_lag, zero_lag
 from hpcbench.embedding.delays import subsample_phases
 from hpcbench.embedding.information import InformationDelay, information_delay, mutual_information
 from hpcbench.embedding.neighbours import Unfolding, unfold
+from hpcbench.embedding.reduction import training_components
 from hpcbench.embedding.scores import SCORES, Scores, mean_scores, score_rows
 from hpcbench.errors import InputError
 
@@ -196,21 +197,6 @@ def diagnose(
             if stride <= max(1, longest)
         },
     )
-
-
-def training_components(dataset: Dataset, num_states: int = 100_000) -> PrincipalComponents:
-    """Return the principal components of the training states around the training mean.
-
-    About ``num_states`` states enter, spread evenly in time over all training trajectories.
-    """
-    members = dataset.members("train")
-    stride = max(1, len(members) * dataset.num_samples // num_states)
-    thinned = [
-        # another phase in each trajectory, so that no time is left out
-        np.asarray(dataset.trajectory(member)[int(i) % stride :: stride], dtype=np.float64)
-        for i, member in enumerate(members)
-    ]
-    return principal_components(np.concatenate(thinned), dataset.mean)
 
 
 def _components(dataset: Dataset, component: int | None, effort: Effort) -> np.ndarray:

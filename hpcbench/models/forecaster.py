@@ -1,4 +1,4 @@
-"""A one-step forecaster: normalised state → cell → head → next state."""
+"""A one-step forecaster: normalised state → embedding → cell → head → next state."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hpcbench.dataset import Dataset
+from hpcbench.embedding.config import EmbeddingConfig
+from hpcbench.embedding.delay_line import DelayLine
+from hpcbench.embedding.reduction import Reduction, training_reduction
 from hpcbench.errors import InputError
 from hpcbench.models import ModelConfig, cell_class
 from hpcbench.models.heads import build_head
@@ -24,11 +27,14 @@ class Scaling:
         Per component ``(component,)``, in the system's units.
     increment
         Standard deviation of ``x(t + interval) - x(t)`` after normalisation, per component.
+    reduction
+        Where principal components are forecast: how normalised states become components.
     """
 
     mean: np.ndarray
     std: np.ndarray
     increment: np.ndarray
+    reduction: Reduction | None = None
 
     def shared(self) -> "Scaling":
         """Return the same scaling for every component, as translation symmetry demands."""
@@ -50,21 +56,33 @@ class Forecaster(nn.Module):
     own value and ``halo`` neighbours on either side, all sites share the weights, and mean and
     std are one number each, so the same weights forecast a ring of any size.
 
+    An embedding may change what is forecast: with principal components, these take the place of
+    the components, and :meth:`restore` gives whole states again. And it may change what the cell
+    reads: with delays, the recent past is a part of the carried state.
+
     Parameters
     ----------
     config
         The model section of a run.
     scaling
         Scaling of the training data, ``(component,)`` each.
+    embedding
+        The embedding section of a run; by default the cell reads the present state.
     """
 
     scale_mean: Tensor
     scale_std: Tensor
     scale_increment: Tensor
+    reduce_basis: Tensor | None
+    reduce_inverse: Tensor | None
+    reduce_spread: Tensor | None
 
-    def __init__(self, config: ModelConfig, scaling: Scaling) -> None:
+    def __init__(
+        self, config: ModelConfig, scaling: Scaling, embedding: EmbeddingConfig | None = None
+    ) -> None:
         super().__init__()
-        num_components = len(scaling.mean)
+        self.embedding = embedding or EmbeddingConfig()
+        num_components = len(scaling.increment)
         self.local = config.coupling == "local"
         self.increment = config.target == "increment"
         self.halo = config.halo if self.local else 0
@@ -73,8 +91,13 @@ class Forecaster(nn.Module):
         self.num_inputs = 2 * self.halo + 1 if self.local else num_components
         num_outputs = 1 if self.local else num_components
         self.core = cell_class(config.cell)(
-            self.num_inputs, config.hidden, config.layers, config.cell_options()
+            DelayLine.num_features(self.num_inputs, self.embedding),
+            config.hidden,
+            config.layers,
+            config.cell_options(),
         )
+        if self.embedding.delays > 1:
+            self.core = DelayLine(self.core, self.num_inputs, self.embedding)
         width_of_core = getattr(self.core, "num_outputs", config.hidden)
         self.head = build_head(config.head, width_of_core, num_outputs)
         self.skip = nn.Linear(self.num_inputs, num_outputs, bias=False) if config.skip else None
@@ -84,6 +107,11 @@ class Forecaster(nn.Module):
         for name in ("mean", "std", "increment"):
             values = torch.tensor(getattr(scaling, name)[:width], dtype=torch.float64)
             self.register_buffer(f"scale_{name}", values)
+        for name in ("basis", "inverse", "spread"):
+            matrix = getattr(scaling.reduction, name, None)
+            self.register_buffer(
+                f"reduce_{name}", None if matrix is None else torch.from_numpy(matrix.copy())
+            )
 
     def check_fits(self, num_components: int) -> None:
         """Raise :class:`InputError` unless states of ``num_components`` can be forecast."""
@@ -92,9 +120,9 @@ class Forecaster(nn.Module):
                 f"model.halo: given {self.halo}, but a ring of {num_components} sites has room "
                 f"for at most {(num_components - 1) // 2} on either side"
             )
-        if not self.local and self.num_inputs != num_components:
+        if not self.local and len(self.scale_mean) != num_components:
             raise InputError(
-                f"the model forecasts {self.num_inputs} components and the data have "
+                f"the model forecasts {len(self.scale_mean)} components and the data have "
                 f'{num_components}; only a model with coupling = "local" fits any ring'
             )
 
@@ -109,12 +137,44 @@ class Forecaster(nn.Module):
         return next(self.head.parameters()).dtype
 
     def normalise(self, states: Tensor) -> Tensor:
-        """Return ``(states - mean) / std`` in float64."""
-        return (states.double() - self.scale_mean) / self.scale_std
+        """Return ``(states - mean) / std`` in float64, or the principal components of that."""
+        scaled = (states.double() - self.scale_mean) / self.scale_std
+        return scaled if self.reduce_basis is None else scaled @ self.reduce_basis
 
     def restore(self, normalised: Tensor) -> Tensor:
         """Return states in the system's units, float64."""
+        if self.reduce_inverse is not None:
+            normalised = normalised @ self.reduce_inverse
         return normalised * self.scale_std + self.scale_mean
+
+    def principal_components(self, states: np.ndarray) -> np.ndarray:
+        """Return the principal components of states, in units of their standard deviation."""
+        assert self.reduce_spread is not None
+        device = self.scale_mean.device
+        components = self.normalise(torch.from_numpy(np.array(states)).to(device))
+        return np.asarray((components / self.reduce_spread).cpu().numpy())
+
+    @property
+    def reach(self) -> int:
+        """Steps before the first one that the cell's input reaches back."""
+        return self.embedding.reach
+
+    def start(self, before: Tensor) -> State | None:
+        """Return the zero state of the cell after ``reach`` known steps.
+
+        ``before`` is ``(batch, reach, component)``, normalised; None stands for the zero state
+        where the input reaches no step back.
+        """
+        if self.reach == 0:
+            return None
+        return (self.rows(before.to(self.dtype)).transpose(0, 1),)
+
+    def fit_embedding(self, dataset: Dataset) -> None:
+        """Take from training data what the embedding needs before any training."""
+        if isinstance(self.core, DelayLine) and self.core.projection is not None:
+            members = dataset.members("train")[:NUM_SCALING_MEMBERS]
+            arrays = (np.asarray(dataset.trajectory(m), dtype=np.float64)[None] for m in members)
+            self.core.fit(self.rows(self.normalise(torch.from_numpy(array))) for array in arrays)
 
     def forward(
         self, normalised: Tensor, state: State | None, halo_given: bool = False
@@ -185,23 +245,30 @@ class Forecaster(nn.Module):
     def one_step_loss(self, states: Tensor) -> Tensor:
         """Return each row's mean squared error of one-step prediction, ``(batch,)`` in float64.
 
-        ``states`` is ``(batch, time + 1, component)``, normalised, float64; the network starts
-        from the zero state.
+        ``states`` is ``(batch, reach + time + 1, component)``, normalised, float64; the network
+        starts from the zero state.
         """
+        state, states = self.start(states[:, : self.reach]), states[:, self.reach :]
         inputs, following = states[:, :-1], states[:, 1:]
-        scaled, _ = self(inputs.to(self.dtype), None)
+        scaled, _ = self(inputs.to(self.dtype), state)
         error = scaled.double() - self.scaled_target(inputs, following)
         return (error**2).mean(dim=(1, 2)).cpu()
 
 
-def training_scaling(dataset: Dataset) -> Scaling:
+def training_scaling(dataset: Dataset, embedding: EmbeddingConfig | None = None) -> Scaling:
     """Return mean and std of the training split, and the spread of its increments.
 
-    The increments are taken from up to ``NUM_SCALING_MEMBERS`` training trajectories.
+    The increments are taken from up to ``NUM_SCALING_MEMBERS`` training trajectories. Principal
+    components are those of states with one common scale.
     """
-    squares = np.zeros(dataset.num_components)
+    reduction, std = None, dataset.std
+    if embedding is not None and embedding.projects:
+        std = np.full_like(dataset.std, np.sqrt(np.mean(dataset.std**2)))
+        reduction = training_reduction(dataset, std, embedding)
+    squares = np.zeros(dataset.num_components if reduction is None else reduction.basis.shape[1])
     members = dataset.members("train")[:NUM_SCALING_MEMBERS]
     for member in members:
         increments = np.diff(np.asarray(dataset.trajectory(member), dtype=np.float64), axis=0)
-        squares += np.mean((increments / dataset.std) ** 2, axis=0)
-    return Scaling(dataset.mean, dataset.std, np.sqrt(squares / len(members)))
+        scaled = increments / std
+        squares += np.mean((scaled if reduction is None else scaled @ reduction.basis) ** 2, axis=0)
+    return Scaling(dataset.mean, std, np.sqrt(squares / len(members)), reduction)

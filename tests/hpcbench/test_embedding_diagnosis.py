@@ -8,7 +8,8 @@ import pytest
 from hpcbench.dataset import open_dataset
 from hpcbench.dataset_format import Header
 from hpcbench.dataset_writer import write_dataset
-from hpcbench.embedding.diagnosis import Diagnosis, Effort, diagnose, training_components
+from hpcbench.embedding.diagnosis import Diagnosis, Effort, diagnose
+from hpcbench.embedding.reduction import training_components
 from hpcbench.errors import InputError
 
 INTERVAL = 0.01

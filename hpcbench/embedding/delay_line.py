@@ -1,0 +1,93 @@
+"""Delay coordinates in front of a cell, whatever the cell is."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from hpcbench.embedding.components import PrincipalComponents
+from hpcbench.embedding.config import EmbeddingConfig
+from hpcbench.errors import InputError
+
+State = tuple[Tensor, ...]
+
+
+class DelayLine(nn.Module):
+    r"""A cell that reads delay vectors :math:`[x_t, x_{t-\tau}, \dots, x_{t-(m-1)\tau}]`.
+
+    The past is a part of the carried state, its last one: ``(*state of the cell, history)`` with
+    history ``(reach, batch, num_inputs)``. So windows, free runs and checkpoints treat it as any
+    other state. A state of the history alone stands for the zero state of the cell; without any
+    state, the series is taken to have stood still before its first sample.
+
+    With ``delay_components`` the cell reads :math:`\Lambda_r^{-1/2} V_r^T` times the vector, the
+    whitened leading principal components that :meth:`fit` finds (Broomhead and King 1986).
+
+    Parameters
+    ----------
+    cell
+        The cell, built for :meth:`num_features` inputs.
+    num_inputs
+        Inputs at one time.
+    embedding
+        Number of delays, their distance, and the components of their vector.
+    """
+
+    projection: Tensor | None
+
+    def __init__(self, cell: nn.Module, num_inputs: int, embedding: EmbeddingConfig) -> None:
+        super().__init__()
+        self.cell = cell
+        self.embedding = embedding
+        if hasattr(cell, "num_outputs"):
+            self.num_outputs = cell.num_outputs
+        projection = None
+        if embedding.delay_components is not None:
+            size = num_inputs * embedding.delays
+            if embedding.delay_components > size:
+                raise InputError(
+                    f"embedding.delay_components: given {embedding.delay_components}, but "
+                    f"{embedding.delays} delays of {num_inputs} inputs have {size}; valid: 1 to "
+                    f"{size}"
+                )
+            projection = torch.zeros(size, embedding.delay_components, dtype=torch.float64)
+        self.register_buffer("projection", projection)
+
+    @staticmethod
+    def num_features(num_inputs: int, embedding: EmbeddingConfig) -> int:
+        """Return how many inputs the cell behind the delay line has."""
+        return embedding.delay_components or num_inputs * embedding.delays
+
+    def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return the cell's hidden states ``(batch, time, hidden)`` and the state after them."""
+        reach = self.embedding.reach
+        before: State | None
+        if state is None:
+            history, before = inputs[:, :1].expand(-1, reach, -1), None
+        else:
+            history, before = state[-1].transpose(0, 1), state[:-1] or None
+        extended = torch.cat([history, inputs], dim=1)
+        features = self.vectors(extended)
+        if self.projection is not None:
+            features = features @ self.projection
+        hidden, after = self.cell(features, before)
+        return hidden, (*after, extended[:, -reach:].transpose(0, 1))
+
+    def vectors(self, extended: Tensor) -> Tensor:
+        """Return delay vectors, newest sample first, of inputs that start ``reach`` earlier."""
+        reach, delay = self.embedding.reach, self.embedding.delay
+        time = extended.shape[1] - reach
+        firsts = range(reach, -1, -delay)
+        return torch.cat([extended[:, first : first + time] for first in firsts], dim=-1)
+
+    def fit(self, series: Iterable[Tensor]) -> None:
+        """Take the projection from training inputs ``(row, time, num_inputs)`` in float64."""
+        assert self.projection is not None
+        moment, number = torch.zeros(1, dtype=torch.float64), 0
+        for rows in series:
+            vectors = self.vectors(rows).flatten(0, 1)
+            moment = moment + (vectors.T @ vectors).cpu()
+            number += len(vectors)
+        found = PrincipalComponents.of_covariance((moment / number).numpy())
+        basis, _ = found.leading(self.projection.shape[1]).matrix(whiten=True)
+        self.projection.copy_(torch.from_numpy(basis.copy()))
