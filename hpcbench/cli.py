@@ -23,6 +23,11 @@ COMMANDS = {
     "embed": ("analysis.embed", "correlation times, delays and dimension of a dataset"),
     "train": ("hpcbench.train", "train a forecaster and evaluate its forecasts"),
     "forecast": ("hpcbench.forecast", "forecast with a trained model and score it"),
+    "plan": ("jobs.plan", "every point of a study, its command and its cost"),
+    "submit": ("jobs.submit", "run a study: through Slurm, or on this machine"),
+    "status": ("jobs.status", "the state of every point of a study, and why"),
+    "resume": ("jobs.resume", "run again what failed, was lost or was never submitted"),
+    "cancel": ("jobs.cancel", "take back what waits and stop what runs of a study"),
     "report": ("analysis.report", "tables, plots and one HTML page from runs"),
     "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
 }

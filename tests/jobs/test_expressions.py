@@ -69,7 +69,7 @@ def test_what_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["ranks / 0", "ranks < 'four'", "'a' * 9", "model.layers + 1"])
 def test_what_has_no_value(text: str) -> None:
-    with pytest.raises(InputError, match="axes.where"):
+    with pytest.raises(InputError, match=r"axes\.where"):
         evaluate(text)
 
 
