@@ -103,7 +103,7 @@ class Forecaster(nn.Module):
         self.skip = nn.Linear(self.num_inputs, num_outputs, bias=False) if config.skip else None
         if self.skip is not None:
             nn.init.zeros_(self.skip.weight)
-        width = 1 if self.local else num_components
+        width = 1 if self.local else None
         for name in ("mean", "std", "increment"):
             values = torch.tensor(getattr(scaling, name)[:width], dtype=torch.float64)
             self.register_buffer(f"scale_{name}", values)
