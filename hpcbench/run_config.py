@@ -143,6 +143,12 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _embedding_fits(self) -> "RunConfig":
         self.embedding.check_model(self.model.coupling)
+        if self.embedding.delays > 1 and not method_class(self.train.method).TAKES_DELAYS:
+            valid = sorted(name for name in METHODS if method_class(name).TAKES_DELAYS)
+            raise ValueError(
+                f'train.method "{self.train.method}" carries a state of its own and does not go '
+                f"with embedding.delays; valid: {', '.join(valid)}"
+            )
         if self.forecast.initial_conditions:
             self.embedding.check_forecast(self.forecast.warm_up, self.forecast.score)
         return self

@@ -31,6 +31,9 @@ class Method(nn.Module):
     OWNS_UPDATE: ClassVar[bool] = False
     """Whether :meth:`update` changes the parameters, instead of an optimiser."""
 
+    TAKES_DELAYS: ClassVar[bool] = False
+    """Whether the state given may hold the past of a delay line, and nothing else at first."""
+
     Options: type[Config] = Config
     """What only this method knows."""
 

@@ -29,6 +29,8 @@ class TruncatedBPTT(Method):
 
         noise: float = Field(0.0, ge=0.0)
 
+    TAKES_DELAYS = True
+
     def __init__(self, forecaster: Forecaster, options: "TruncatedBPTT.Options") -> None:
         super().__init__(forecaster)
         self.noise = options.noise

@@ -22,9 +22,11 @@ from hpcbench.embedding.observation import observe
 from hpcbench.errors import InputError
 from hpcbench.forecast import free_run, load_forecaster
 from hpcbench.lyapunov_model import ClosedLoop
+from hpcbench.methods import METHODS, method_class
 from hpcbench.models import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling, training_scaling
-from hpcbench.windows import WindowPlan, read_windows
+from hpcbench.run_config import RunConfig
+from hpcbench.windows import RowRandom, WindowPlan, read_windows
 
 D = 5
 
@@ -359,6 +361,25 @@ def test_an_embedding_that_does_not_fit_is_refused_before_training(
     assert main(["train", str(train_spec()), *options, "--out", str(run)]) == 2
     assert message in capsys.readouterr().err
     assert not run.exists()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_take_delays_or_refuse_them(name: str) -> None:
+    method_of = method_class(name)
+    embedding = EmbeddingConfig(delays=3, delay=2)
+    if not method_of.TAKES_DELAYS:
+        data = {"train": {"method": name, "steps": 1}, "embedding": embedding.model_dump()}
+        with pytest.raises(InputError):
+            validate(RunConfig, data, "run.toml")
+        return
+    model = forecaster(embedding, coupling="local", halo=1)
+    method = method_of(model, method_of.Options())
+    x, random = states(time=16), RowRandom(1, 0, range(2))
+    loss, state = method(x[:, 4:9], model.start(x[:, :4]), random)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    method(x[:, 8:13], state, random)
+    torch.testing.assert_close(state[-1].transpose(0, 1), model.rows(x[:, 4:8]))
 
 
 def test_the_configuration_is_read_from_plain_data() -> None:
