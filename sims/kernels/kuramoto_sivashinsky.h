@@ -102,7 +102,8 @@ static void NAME(inner)(void (*update)(NAME(state) *, long, long), NAME(state) *
     NAME(forward_pass8)(work, work, size, s->twiddles[level]);
     if (size == 64) update(s, position, 64);
     else
-        for (long k = 0; k < 8; k++) NAME(inner)(update, s, position + k * (size / 8), size / 8, level + 1);
+        for (long k = 0; k < 8; k++)
+            NAME(inner)(update, s, position + k * (size / 8), size / 8, level + 1);
     NAME(backward_pass8)(work, work, size, s->twiddles[level]);
 }
 
@@ -142,7 +143,8 @@ EXPORT int NAME(kuramoto_sivashinsky_ensemble)(
         REAL *block = states + first * num_points;
         NAME(state) s = {memory, memory + num_points, memory + 2 * num_points,
                          memory + 3 * num_points,
-                         {memory + 4 * num_points, memory + 5 * num_points, memory + 6 * num_points},
+                         {memory + 4 * num_points, memory + 5 * num_points,
+                          memory + 6 * num_points},
                          NULL, twiddles};
         NAME(load_rows)(&physical->re, 2, num_points, block, row, rows_re);
         NAME(load_rows)(&physical->im, 2, num_points, block + num_points, row, rows_im);

@@ -99,7 +99,7 @@ INLINE VEC NAME(from_next_lane)(VEC value)
     return moved;
 }
 
-/* One segment of a ring folded into lanes: lane l holds points l * length .. (l + 1) * length - 1. */
+/* One segment of a ring folded into lanes: lane l holds the length points from l * length on. */
 static void NAME(advance_folded)(VEC *x, VEC *y3, VEC *partial, long length, long num_steps,
                                  REAL forcing_value, REAL step)
 {

@@ -34,13 +34,6 @@ INLINE void NAME(transpose)(VEC *tile)
 #endif
 }
 
-/* Read a tile: lane l of field[stride * i] becomes element i of row l. */
-INLINE void NAME(take_tile)(VEC *tile, const VEC *field, long stride)
-{
-    UNROLL for (long i = 0; i < LANES; i++) tile[i] = field[stride * i];
-    NAME(transpose)(tile);
-}
-
 /* field[stride * i] lane l = rows[l * row_stride + i] for l < num_rows; the other lanes are 0. */
 static void NAME(load_rows)(VEC *field, long stride, long length, const REAL *rows,
                             long row_stride, long num_rows)
@@ -61,32 +54,35 @@ static void NAME(load_rows)(VEC *field, long stride, long length, const REAL *ro
     }
 }
 
-/* The reverse, into rows of another type if need be; the last tile takes a detour, as its field
- * may end before it does. */
+/* The reverse, into rows of another type if need be. Where the length is no multiple of a tile,
+ * the last tile overlaps the one before it, which saves many short copies. */
 #define DEFINE_STORE_ROWS(function, OUT)                                                          \
     static void NAME(function)(const VEC *field, long stride, long length, OUT *rows,             \
                                long row_stride, long num_rows)                                    \
     {                                                                                             \
         typedef OUT row_type __attribute__((vector_size(LANES * sizeof(OUT))));                   \
-        long start = 0;                                                                           \
-        for (; start + LANES <= length; start += LANES) {                                         \
-            VEC tile[LANES];                                                                      \
-            NAME(take_tile)(tile, field + stride * start, stride);                                \
+        VEC tile[LANES];                                                                          \
+        if (length < LANES) {                                                                     \
+            memset(tile, 0, sizeof tile);                                                         \
+            for (long i = 0; i < length; i++) tile[i] = field[stride * i];                        \
+            NAME(transpose)(tile);                                                                \
+            for (long l = 0; l < num_rows; l++) {                                                 \
+                const row_type row = __builtin_convertvector(tile[l], row_type);                  \
+                memcpy(rows + l * row_stride, &row, length * sizeof(OUT));                        \
+            }                                                                                     \
+            return;                                                                               \
+        }                                                                                         \
+        for (long start = 0;; start += LANES) {                                                   \
+            if (start + LANES > length) start = length - LANES;                                   \
+            UNROLL for (long i = 0; i < LANES; i++) tile[i] = field[stride * (start + i)];        \
+            NAME(transpose)(tile);                                                                \
             UNROLL for (long l = 0; l < LANES; l++)                                               \
             {                                                                                     \
                 if (l >= num_rows) break;                                                         \
                 const row_type row = __builtin_convertvector(tile[l], row_type);                  \
                 memcpy(rows + l * row_stride + start, &row, sizeof row);                          \
             }                                                                                     \
-        }                                                                                         \
-        if (start == length) return;                                                              \
-        VEC tile[LANES];                                                                          \
-        memset(tile, 0, sizeof tile);                                                             \
-        for (long i = start; i < length; i++) tile[i - start] = field[stride * i];                \
-        NAME(transpose)(tile);                                                                    \
-        for (long l = 0; l < num_rows; l++) {                                                     \
-            const row_type row = __builtin_convertvector(tile[l], row_type);                      \
-            memcpy(rows + l * row_stride + start, &row, (length - start) * sizeof(OUT));          \
+            if (start + LANES == length) return;                                                  \
         }                                                                                         \
     }
 
