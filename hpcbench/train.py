@@ -150,7 +150,7 @@ class _Training:
         self.method: Method = method_class(settings.method)(
             self.forecaster, settings.method_options()
         )
-        self.method.prepare(ranks, self.num_steps)
+        self.method.prepare(ranks, self.schedule_steps)
         self.attached: nn.Module = self.method
         if self.method.OWNS_UPDATE:
             self.optimizer = build_optimizer("sgd", {}, self.forecaster.head.parameters())

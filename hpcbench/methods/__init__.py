@@ -12,7 +12,14 @@ import importlib
 from typing import Any
 
 METHODS = {
+    "bptt_by_hand": "hpcbench.methods.bptt_by_hand:BPTTByHand",
+    "generalized_forcing": "hpcbench.methods.generalized_forcing:GeneralizedForcing",
+    "multi_step": "hpcbench.methods.multi_step:MultiStep",
+    "pushforward": "hpcbench.methods.multi_step:Pushforward",
+    "scheduled_sampling": "hpcbench.methods.scheduled_sampling:ScheduledSampling",
+    "sparse_forcing": "hpcbench.methods.sparse_forcing:SparseForcing",
     "tbptt": "hpcbench.methods.tbptt:TruncatedBPTT",
+    "tbptt_k1_k2": "hpcbench.methods.overlapping_tbptt:OverlappingTBPTT",
 }
 """Method name → where its class is; imported only when used."""
 

@@ -1,11 +1,15 @@
 """What every training method has in common, and what it may override."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from hpcbench.communicator import Communicator
 from hpcbench.config import Config
+from hpcbench.errors import InputError
+from hpcbench.models import CELLS, cell_class
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 
@@ -25,7 +29,7 @@ class Method(nn.Module):
     forecaster
         The model that is trained.
     ranks, num_steps
-        The run's communicator and length, known from :meth:`prepare` on.
+        The run's communicator and the length of its schedule, known from :meth:`prepare` on.
     """
 
     OWNS_UPDATE: ClassVar[bool] = False
@@ -85,6 +89,47 @@ class Method(nn.Module):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what :meth:`own_state` gave; the forecaster stays."""
         self.load_state_dict(state, strict=False)
+
+
+def require_cell(config: "RunConfig", valid: Iterable[str], reason: str) -> None:
+    """Raise :class:`~hpcbench.errors.InputError` unless the run's cell is one of ``valid``."""
+    names = sorted(valid)
+    if config.model.cell not in names:
+        raise InputError(
+            f'train.method "{config.train.method}" {reason}; model.cell "{config.model.cell}" does '
+            f"not fit; valid: {', '.join(names)}"
+        )
+
+
+def stepwise_cells() -> list[str]:
+    """Return the cells that are computed step by step, with derivatives of every kind."""
+    return [name for name in CELLS if getattr(cell_class(name), "STEPWISE", False)]
+
+
+def require_linear_head(config: "RunConfig") -> None:
+    """Raise :class:`~hpcbench.errors.InputError` where the head is not linear."""
+    if config.model.head:
+        raise InputError(
+            f'train.method "{config.train.method}" needs a linear head, and model.head gives '
+            f"hidden layers of {config.model.head}; leave model.head out"
+        )
+
+
+class _GivenGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> Any:
+        return outer[0], None, *(outer[0] * gradient for gradient in ctx.gradients)
+
+
+def with_gradient(loss: Tensor, parameters: list[Tensor], gradients: list[Tensor]) -> Tensor:
+    """Return ``loss`` such that its backward pass adds gradients that were computed by hand."""
+    result: Tensor = _GivenGradient.apply(loss, gradients, *parameters)
+    return result
 
 
 def detached(state: State) -> State:
