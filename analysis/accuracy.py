@@ -7,11 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.climate import climate_errors
 from analysis.collect import Collection
+from analysis.provenance import place
+from analysis.scaling import MAX_SERIES
 from analysis.series import Forecasts, read_forecasts
 from analysis.statistics import mean_interval
 
 Array = npt.NDArray[Any]
+
+NORMAL_95 = 1.96
 
 LEAD_TIMES = (0.25, 0.5, 1.0, 2.0)
 """Lead times in Lyapunov times at which the error is tabulated."""
@@ -31,6 +36,7 @@ ACCURACY_COLUMNS = (
     "method",
     "ranks",
     "backend",
+    "seed",
     "vpt_mean",
     "vpt_low",
     "vpt_high",
@@ -38,6 +44,7 @@ ACCURACY_COLUMNS = (
     "vpt_standard_error",
     "vpt_censored_share",
     "n",
+    "interval_from",
     "vpt_persistence",
     "vpt_climatology",
     "vpt_gain_persistence",
@@ -48,10 +55,20 @@ ACCURACY_COLUMNS = (
         for time in RATIO_TIMES
     ),
     *(f"nrmse_{time:g}" for time in LEAD_TIMES),
+    "climate_mean_error",
+    "climate_std_error",
+    "spectrum_error",
     "lyapunov_exponent",
+    "lyapunov_exponent_model",
+    "kaplan_yorke",
+    "kaplan_yorke_model",
     "final_loss",
     "validation_loss",
     "training_seconds",
+    "time_to_target_seconds",
+    "samples_to_target",
+    "node_hours",
+    "energy_joules",
     "parameters_count",
 )
 
@@ -63,9 +80,20 @@ FROM_METRICS = {
     "vpt_persistence": "vpt_persistence",
     "vpt_climatology": "vpt_climatology",
     **{f"nrmse_{time:g}": f"nrmse_{time:g}" for time in LEAD_TIMES},
-    "final_loss": "final_loss",
-    "validation_loss": "validation_loss",
-    "training_seconds": "training_seconds",
+    **{
+        name: name
+        for name in (
+            "lyapunov_exponent_model",
+            "kaplan_yorke",
+            "kaplan_yorke_model",
+            "final_loss",
+            "validation_loss",
+            "training_seconds",
+            "time_to_target_seconds",
+            "samples_to_target",
+            "energy_joules",
+        )
+    },
     "parameters_count": "parameters",
 }
 """Column → metric of the record it is taken from."""
@@ -74,19 +102,31 @@ FROM_METRICS = {
 def accuracy_table(collection: Collection) -> pd.DataFrame:
     """Return one row per run with :data:`ACCURACY_COLUMNS`; unfinished runs keep their row."""
     frame = collection.frame[collection.frame["kind"] != "study"]
+    with_forecasts = len(frame) <= MAX_SERIES
     return pd.DataFrame(
-        [accuracy_row(row) for row in frame.to_dict("records")], columns=list(ACCURACY_COLUMNS)
+        [accuracy_row(row, with_forecasts) for row in frame.to_dict("records")],
+        columns=list(ACCURACY_COLUMNS),
     )
 
 
-def accuracy_row(record: dict[Any, Any]) -> dict[str, Any]:
-    """Return the row of one run; intervals come from its forecasts where they can be read."""
+def accuracy_row(record: dict[Any, Any], with_forecasts: bool = True) -> dict[str, Any]:
+    """Return the row of one run.
+
+    The interval of the mean VPT is resampled from the forecasts where they are read, else it is
+    ±1.96 recorded standard errors, as ``interval_from`` says.
+    """
     row: dict[str, Any] = {name: record.get(name, math.nan) for name in ACCURACY_COLUMNS}
     for column, metric in FROM_METRICS.items():
         row[column] = record.get(f"metric.{metric}", math.nan)
     if record["state"] != "done":
         return row
-    forecasts, _ = read_forecasts(str(record["path"]))
+    reach = NORMAL_95 * row["vpt_standard_error"]
+    row |= {"vpt_low": row["vpt_mean"] - reach, "vpt_high": row["vpt_mean"] + reach}
+    row |= {"interval_from": "standard error" if math.isfinite(reach) else ""}
+    row["n"] = record.get("initial_conditions", math.nan)
+    if with_forecasts:
+        row["node_hours"] = row["training_seconds"] * place(str(record["path"]))[0] / 3600
+    forecasts = read_forecasts(str(record["path"]))[0] if with_forecasts else None
     if forecasts is not None:
         row |= from_forecasts(forecasts)
     for name in ("persistence", "climatology"):
@@ -105,12 +145,14 @@ def from_forecasts(forecasts: Forecasts) -> dict[str, Any]:
             "vpt_high": interval.high,
             "vpt_median": float(np.median(forecasts.vpt)),
             "n": interval.n,
+            "interval_from": "bootstrap",
         }
         if interval.n > 1:
             deviation = float(np.std(forecasts.vpt, ddof=1))
             row["vpt_standard_error"] = deviation / math.sqrt(interval.n)
     if len(forecasts.censored):
         row["vpt_censored_share"] = float(np.mean(forecasts.censored))
+    row |= climate_errors(forecasts.truth, forecasts.forecast)
     error = mean_error(forecasts.nrmse)
     for lead in RATIO_TIMES:
         for name, trivial in (

@@ -85,7 +85,7 @@ def mllog(collection: Collection) -> Iterator[str]:
         train = config.get("train") or {}
         points = {
             "submission_benchmark": row["system"], "submission_platform": row["backend"],
-            "number_of_ranks": row["ranks"], "global_batch_size": train.get("global_batch"),
+            "number_of_ranks": int(row["ranks"]), "global_batch_size": train.get("global_batch"),
             "opt_name": train.get("optimizer"), "opt_base_learning_rate":
             train.get("learning_rate"), "seed": row["seed"],
         }  # fmt: skip
@@ -118,6 +118,6 @@ def extrap(collection: Collection) -> Iterator[str]:
             value = row.get(f"metric.{metric}", math.nan)
             if math.isfinite(value):
                 yield json.dumps(
-                    {"params": {"p": row["ranks"]}, "metric": metric, "value": value,
+                    {"params": {"p": int(row["ranks"])}, "metric": metric, "value": value,
                      "callpath": f"{row['group']}->{row['backend']}->{callpath}"}
                 )  # fmt: skip

@@ -260,10 +260,14 @@ def left_out_error(law: Law, variables: Mapping[str, Array], points: pd.DataFram
 
 
 def fit_all(laws: Iterable[Law], runs: pd.DataFrame) -> list[Fit]:
-    """Fit several laws, the best first: by AICc, then by the left-out error."""
+    """Fit several laws, the best first: by AICc, then by the left-out error.
+
+    Laws with too few points come last, with the reason.
+    """
     fits = [fit(law, runs) for law in laws]
     usable = [f for f in fits if math.isfinite(f.left_out_error)]
-    return sorted(usable, key=lambda f: (f.aicc, f.left_out_error)) or fits[:1]
+    few = [f for f in fits if not math.isfinite(f.left_out_error)]
+    return sorted(usable, key=lambda f: (f.aicc, f.left_out_error)) + few
 
 
 def fit_table(fits: Sequence[Fit]) -> pd.DataFrame:

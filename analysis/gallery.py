@@ -1,32 +1,27 @@
 """Which pictures a report shows: the best run of each system, and curves that belong together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis import plots
-from analysis.collect import Collection
+from analysis.climate import LEAST_SAMPLES, spatial_spectrum
 from analysis.plots.style import Picture, file_name
+from analysis.scaling_fits import CurveFits, law_curves
 from analysis.series import Forecasts, Training, read_forecasts, read_training
+from analysis.study import Study
 
 MAX_CURVES = 6
 """Curves in one picture; more cannot be told apart."""
 
+MAX_GROUPS = 3
+"""Scaling curves that get pictures of their own."""
+
 LABEL_COLUMNS = ("model", "method", "backend", "ranks", "seed")
 
-
-def gallery(collection: Collection, scaling: pd.DataFrame, points: pd.DataFrame) -> list[Picture]:
-    """Return the pictures of a report; nothing is drawn from nothing."""
-    pictures: list[Picture] = []
-    done = collection.done
-    for system, group in done.groupby("system", sort=True):
-        pictures += forecast_pictures(str(system), group)
-        pictures += loss_picture(str(system), group)
-    if scaling["step_seconds"].notna().any():
-        pictures.append(plots.scaling(scaling, points))
-    return pictures
+Read = list[tuple[dict[Any, Any], Any]]
 
 
 def distinct(group: pd.DataFrame) -> pd.DataFrame:
@@ -59,49 +54,165 @@ def words(row: Any, names: list[str]) -> Iterator[str]:
             yield f"seed {value:.0f}" if name == "seed" else str(value)
 
 
-def forecast_pictures(system: str, group: pd.DataFrame) -> list[Picture]:
-    """Return the space-time picture of the best run and the error of all over lead time."""
-    if "metric.vpt_mean" in group:
-        group = group.sort_values("metric.vpt_mean", ascending=False, kind="stable")
-    read: list[tuple[dict[Any, Any], Forecasts]] = []
-    for record in distinct(group).to_dict("records"):
-        forecasts, _ = read_forecasts(str(record["path"]))
-        if forecasts is not None:
-            read.append((record, forecasts))
-        if len(read) == MAX_CURVES:
-            break
-    if not read:
+def systems(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the finished runs of each system, the best scored first."""
+    for system, group in study.collection.done.groupby("system", sort=True):
+        if "metric.vpt_mean" in group:
+            group = group.sort_values("metric.vpt_mean", ascending=False, kind="stable")
+        yield str(system), group
+
+
+def forecast_pictures(study: Study) -> list[Picture]:
+    """Return, per system, the best run over space and time, errors, spectra and attractors."""
+    pictures: list[Picture] = []
+    for system, group in systems(study):
+        read: list[tuple[dict[Any, Any], Forecasts]] = []
+        for record in distinct(group).to_dict("records"):
+            forecasts, _ = read_forecasts(str(record["path"]))
+            if forecasts is not None:
+                read.append((record, forecasts))
+            if len(read) == MAX_CURVES:
+                break
+        if read:
+            names = labels(pd.DataFrame([record for record, _ in read]))
+            found = dict(zip(names, (forecasts for _, forecasts in read), strict=True))
+            pictures += [*example_pictures(system, found), error_picture(system, found)]
+            pictures += climate_pictures(system, found)
+    return pictures
+
+
+def example_pictures(system: str, found: Mapping[str, Forecasts]) -> list[Picture]:
+    """Return the space-time picture of the first example of the best run."""
+    label, best = next(iter(found.items()))
+    if best.truth.ndim != 3 or not best.truth.size or best.truth.shape != best.forecast.shape:
         return []
-    names = labels(pd.DataFrame([record for record, _ in read]))
-    best, best_label = read[0][1], names[0]
-    pictures = []
-    if best.truth.ndim == 3 and best.truth.size and best.truth.shape == best.forecast.shape:
-        pictures.append(
-            plots.space_time(
-                best.truth[0],
-                best.forecast[0],
-                time=best.time[: best.truth.shape[1]],
-                vpt=float(best.vpt[0]) if len(best.vpt) else None,
-                name=file_name(f"space_time_{system}"),
-                title=f"{system}: truth, forecast and error ({best_label})",
-            )
+    return [
+        plots.space_time(
+            best.truth[0], best.forecast[0], time=best.time[: best.truth.shape[1]],
+            vpt=float(best.vpt[0]) if len(best.vpt) else None,
+            name=file_name(f"space_time_{system}"),
+            title=f"{system}: truth, forecast and error ({label})",
         )
+    ]  # fmt: skip
+
+
+def error_picture(system: str, found: Mapping[str, Forecasts]) -> Picture:
+    """Return the errors over lead time with those of the trivial forecasts."""
+    best = next(iter(found.values()))
     references = {
         name: (best.time, values)
         for name, values in (("persistence", best.persistence), ("climatology", best.climatology))
         if len(values) == len(best.time)
     }
-    curves = {name: (f.time, f.nrmse) for name, (_, f) in zip(names, read, strict=True)}
-    pictures.append(
-        plots.nrmse_over_time(
-            curves,
-            references=references,
-            threshold=best.threshold,
-            name=file_name(f"nrmse_{system}"),
-            title=f"{system}: forecast error over lead time",
+    return plots.nrmse_over_time(
+        {name: (forecasts.time, forecasts.nrmse) for name, forecasts in found.items()},
+        references=references, threshold=best.threshold, name=file_name(f"nrmse_{system}"),
+        title=f"{system}: forecast error over lead time",
+    )  # fmt: skip
+
+
+def climate_pictures(system: str, found: Mapping[str, Forecasts]) -> list[Picture]:
+    """Return spectra and attractors of truth and forecast examples."""
+    label, best = next(iter(found.items()))
+    if not best.truth.size or best.truth.shape != best.forecast.shape or best.truth.shape[-1] < 4:
+        return []
+    forecast = best.forecast[np.isfinite(best.forecast).all(axis=-1)]
+    if len(forecast) < LEAST_SAMPLES:
+        return []
+    trajectories = {"truth": best.truth.reshape(-1, best.truth.shape[-1]), "forecast": forecast}
+    one = {"truth": best.truth[0], "forecast": best.forecast[0]}
+    return [
+        plots.spectra(
+            {name: spatial_spectrum(states) for name, states in trajectories.items()},
+            name=file_name(f"spectra_{system}"),
+            title=f"{system}: spatial power spectrum ({label})",
+        ),
+        plots.attractors(
+            one, name=file_name(f"attractors_{system}"),
+            title=f"{system}: attractor, truth and forecast ({label})",
+        ),
+    ]  # fmt: skip
+
+
+def skill_pictures(study: Study) -> list[Picture]:
+    """Return skill against cost of each system with several scored runs."""
+    pictures = []
+    accuracy = study.accuracy[study.accuracy["state"] == "done"]
+    for system, group in accuracy.groupby("system", sort=True):
+        scored = group.dropna(subset=["vpt_mean", "training_seconds"])
+        if len(scored) < 2:
+            continue
+        named = scored.assign(
+            label=[" ".join(words(row, ["model", "method"])) for row in scored.to_dict("records")]
         )
-    )
+        pictures.append(
+            plots.skill_and_cost(
+                named, name=file_name(f"skill_and_cost_{system}"),
+                title=f"{system}: forecast skill against training time",
+            )
+        )  # fmt: skip
     return pictures
+
+
+def scaling_pictures(study: Study) -> list[Picture]:
+    """Return time and efficiency against ranks, and what explains them."""
+    measured = study.scaling[study.scaling["step_seconds"].notna()]
+    if measured.empty:
+        return []
+    laws = None
+    if len(study.fits) == 1:  # bands of several curves over each other cannot be read
+        laws = law_curves(study.fits[0], study.project)
+    pictures = [plots.scaling(study.scaling, study.points, laws)]
+    pictures += [picture for found in study.fits[:MAX_GROUPS] for picture in fit_pictures(found)]
+    keys = ["study", "group", "backend"]
+    for place, (_, rows) in enumerate(study.fractions.groupby(keys, sort=False, dropna=False)):
+        if rows["ranks"].nunique() > 1 and place < MAX_GROUPS:
+            what = f"{rows['label'].iloc[0]}, {rows['backend'].iloc[0]}"
+            pictures.append(
+                plots.fractions(rows, name=file_name(f"fractions_{place}_{what}"),
+                                title=f"{what}: where a step goes")
+            )  # fmt: skip
+    for place, (_, rows) in enumerate(study.quality.groupby(keys, sort=False, dropna=False)):
+        if rows["e_tts"].notna().sum() > 1 and place < MAX_GROUPS:
+            pictures.append(plots.time_to_quality(rows, name=file_name(f"time_to_quality_{place}")))
+    if len(study.back_ends):
+        pictures.append(plots.forest(study.back_ends))
+    if len(study.allreduce):
+        pictures.append(plots.allreduce(study.allreduce, next(iter(study.allreduce_fits), None)))
+    return pictures
+
+
+def fit_pictures(found: CurveFits) -> list[Picture]:
+    """Return the residuals of the laws shown for one curve."""
+    name = file_name(f"residuals_{found.head['group']}_{found.head['backend']}")
+    return [plots.residuals(found.shown, name=name)] if len(found.shown) else []
+
+
+def run_pictures(study: Study) -> list[Picture]:
+    """Return loss curves, the ranks of the widest run, and the jobs over time."""
+    pictures: list[Picture] = []
+    for system, group in systems(study):
+        pictures += loss_picture(system, group)
+    widest = widest_run(study)
+    if widest is not None:
+        name, seconds = widest
+        pictures.append(plots.rank_heat_map(seconds, title=f"Step time of every rank ({name})"))
+    if study.jobs["run"].nunique() > 1:
+        pictures.append(plots.gantt(study.jobs))
+    return pictures
+
+
+def widest_run(study: Study) -> tuple[str, Any] | None:
+    """Return name and (step, rank) times of the run with the most ranks, if it has several."""
+    runs = [
+        (name, training.after_warm_up(training.step_seconds))
+        for curve in study.curves
+        for cell in curve.cells.values()
+        for name, training in zip(cell.names, cell.trainings, strict=True)
+        if training.step_seconds.ndim == 2 and training.step_seconds.shape[1] > 1
+    ]
+    kept = [(name, seconds) for name, seconds in runs if len(seconds) > 1]
+    return max(kept, key=lambda run: run[1].shape[1]) if kept else None
 
 
 def loss_picture(system: str, group: pd.DataFrame) -> list[Picture]:
@@ -116,15 +227,15 @@ def loss_picture(system: str, group: pd.DataFrame) -> list[Picture]:
     if not read:
         return []
     names = labels(pd.DataFrame([record for record, _ in read]))
+    found = dict(zip(names, (training for _, training in read), strict=True))
     return [
         plots.loss_curves(
-            {name: training.loss for name, (_, training) in zip(names, read, strict=True)},
+            {name: training.loss for name, training in found.items()},
             validation={
                 name: (training.validation_step, training.validation_loss)
-                for name, (_, training) in zip(names, read, strict=True)
+                for name, training in found.items()
                 if 0 < len(training.validation_loss) == len(training.validation_step)
             },
-            name=file_name(f"loss_{system}"),
-            title=f"{system}: training loss",
+            name=file_name(f"loss_{system}"), title=f"{system}: training loss",
         )
-    ]
+    ]  # fmt: skip

@@ -197,7 +197,10 @@ def pmnf(power: float, log: int) -> Law:
     )  # fmt: skip
 
 
-PMNF = tuple(pmnf(power, log) for power in PMNF_POWERS for log in PMNF_LOGS)
+PMNF = tuple(
+    pmnf(power, log) for power in PMNF_POWERS for log in PMNF_LOGS if (power, log) != (-1.0, 0)
+)
+"""The candidates; c₀ + c₁/p is left out because it is Amdahl's law in other parameters."""
 STRONG_LAWS = (AMDAHL, USL, *PMNF)
 WEAK_LAWS = (GUSTAFSON, *(law for law in PMNF if "p^-" not in law.name))
 ALLREDUCE_LAWS = (RING, HALVING)

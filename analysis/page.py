@@ -6,8 +6,8 @@ from typing import Any
 
 import jinja2
 
-from analysis.plots.style import Picture
-from analysis.tables import ReaderTable
+from analysis.sections import Section
+from analysis.tables import reader_table
 
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -23,10 +23,7 @@ def render_page(
     title: str,
     question: str,
     answer: Sequence[str],
-    accuracy: ReaderTable,
-    scaling: ReaderTable,
-    unfinished: ReaderTable,
-    pictures: Sequence[Picture],
+    sections: Sequence[Section],
     facts: Sequence[Mapping[str, Any]],
     commands: Sequence[str],
     repeat: str,
@@ -35,20 +32,30 @@ def render_page(
     made: str,
 ) -> str:
     """Return the page as text; every argument is shown as given, with HTML escaped."""
+    shown = [
+        {
+            "heading": section.heading,
+            "text": section.text,
+            "tables": [
+                {"caption": table.caption, "content": reader_table(table.shown, table.columns)}
+                for table in section.tables
+            ],
+            "pictures": [
+                {"title": p.title, "alt": p.alt, "uri": p.data_uri(), "name": p.name}
+                for p in section.pictures
+            ],
+        }
+        for section in sections
+    ]
     return ENVIRONMENT.get_template("report.html.j2").render(
         title=title,
         question=question,
         answer=answer,
-        accuracy=accuracy,
-        scaling=scaling,
-        unfinished=unfinished,
+        sections=shown,
         facts=facts,
         commands=commands,
         repeat=repeat,
         counts=counts,
         files=files,
         made=made,
-        pictures=[
-            {"title": p.title, "alt": p.alt, "uri": p.data_uri(), "name": p.name} for p in pictures
-        ],
     )

@@ -13,63 +13,19 @@ from typing import Any
 import pandas as pd
 
 from analysis import provenance
-from analysis.accuracy import accuracy_table
 from analysis.answer import answers
-from analysis.collect import Collection, collect
-from analysis.gallery import gallery
+from analysis.collect import Collection
 from analysis.page import render_page
-from analysis.plots.style import Picture
-from analysis.scaling import raw_points, read_curves, scaling_table
-from analysis.tables import Column, numeric, plain, ranged, reader_table, whole, write_table
+from analysis.sections import Section, sections
+from analysis.study import analyse
+from analysis.tables import write_table
 from hpcbench.console import message, print_results
 from hpcbench.errors import InputError, PartlyDone
-
-ACCURACY_READER = (
-    plain("run"),
-    plain("system"),
-    plain("model"),
-    plain("method"),
-    plain("backend"),
-    whole("ranks"),
-    ranged("vpt", "VPT mean (95 % interval), Lyapunov times", "vpt_mean"),
-    numeric("vpt_median", "VPT median"),
-    numeric("vpt_censored_share", "censored share"),
-    whole("n", "initial conditions"),
-    numeric("vpt_persistence", "VPT of persistence"),
-    numeric("vpt_climatology", "VPT of climatology"),
-    numeric("nrmse_ratio_persistence_0.5", "error / persistence at 0.5"),
-    numeric("nrmse_ratio_climatology_0.5", "error / climatology at 0.5"),
-    numeric("nrmse_0.5", "NRMSE at 0.5"),
-    numeric("nrmse_1", "NRMSE at 1"),
-    numeric("nrmse_2", "NRMSE at 2"),
-    numeric("training_seconds", "training, s"),
-    whole("parameters_count", "parameters"),
-)
-
-SCALING_READER = (
-    plain("label", "what"),
-    plain("mode"),
-    plain("backend"),
-    whole("ranks"),
-    ranged("step_seconds", "step time (95 % interval), s"),
-    whole("n"),
-    plain("interval_over", "n counts"),
-    whole("base_ranks"),
-    numeric("base_seconds", "base, s"),
-    ranged("speed_up", "speed-up"),
-    ranged("efficiency", "efficiency"),
-    numeric("sequences_per_second", "sequences / s"),
-    whole("n_ok", "ok"),
-    whole("n_failed", "failed"),
-    whole("n_missing", "missing"),
-)
-
-UNFINISHED_READER = (plain("study"), plain("run"), plain("state"), plain("reason"))
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: the page, all files, the two tables, the answer, the counts."""
+    """What was written: the page, all files, the two main tables, the answer, the counts."""
 
     page: Path
     files: list[Path]
@@ -97,12 +53,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--title", default="", help="title of the page")
     parser.add_argument("--question", default="", help="the question the page answers")
+    parser.add_argument(
+        "--project",
+        type=int,
+        metavar="RANKS",
+        help="also show what the fitted laws say at that many ranks",
+    )
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Write the report and say what it found; exit code 3 when no run was done."""
     report = write_report(
-        arguments.paths, arguments.out, title=arguments.title, question=arguments.question
+        arguments.paths,
+        arguments.out,
+        title=arguments.title,
+        question=arguments.question,
+        project=arguments.project,
     )
     results: list[dict[str, Any]] = [
         {"name": "page", "value": str(report.page), "unit": ""},
@@ -120,7 +86,11 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def write_report(
-    paths: Sequence[Path | str], out: Path | None = None, title: str = "", question: str = ""
+    paths: Sequence[Path | str],
+    out: Path | None = None,
+    title: str = "",
+    question: str = "",
+    project: int | None = None,
 ) -> Report:
     """Write tables, plots and ``index.html`` about the runs under ``paths``.
 
@@ -132,38 +102,39 @@ def write_report(
         Folder to write into, made when missing; ``report`` inside the first path by default.
     title, question
         What the page is called and asks; by default what the first study says of itself.
+    project
+        Number of ranks to project the fitted laws to; what lies beyond twice the largest measured
+        number is labelled a projection.
 
     Raises
     ------
     InputError
         A path does not exist, or ``out`` cannot be written.
     """
-    collection = collect(paths)
+    if project is not None and project < 1:
+        raise InputError(f"--project {project}: expected a number of ranks, at least 1")
+    study = analyse(paths, project)
+    collection = study.collection
     out = Path(paths[0]) / "report" if out is None else out
     described: Mapping[str, Any] = next(
         (s["study"] for s in collection.studies.values() if s.get("study")), {}
     )
     title = title or str(described.get("name") or " and ".join(collection.studies))
     question = question or str(described.get("question") or "")
-    curves = read_curves(collection)
-    accuracy, scaling = accuracy_table(collection), scaling_table(curves)
-    answer = answers(accuracy, scaling, collection.frame)
-    pictures = gallery(collection, scaling, raw_points(curves))
+    answer = answers(study.accuracy, study.scaling, collection.frame)
+    shown = sections(study)
     try:
-        files = write_files(out, accuracy, scaling, pictures)
+        files = write_files(out, study.accuracy, study.scaling, shown)
         page = out / "index.html"
         page.write_text(
             render_page(
                 title=title,
                 question=question,
                 answer=answer,
-                accuracy=reader_table(finished(accuracy), ACCURACY_READER),
-                scaling=reader_table(scaling, SCALING_READER),
-                unfinished=reader_table(unfinished(collection), UNFINISHED_READER),
-                pictures=pictures,
+                sections=shown,
                 facts=facts_of(collection),
                 commands=commands_of(collection),
-                repeat=repeat_command(paths, out, title, question),
+                repeat=repeat_command(paths, out, title, question, project),
                 counts=counts_of(collection),
                 files=[str(file.relative_to(out)) for file in files],
                 made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -178,8 +149,8 @@ def write_report(
     return Report(
         page=page,
         files=[page, summary, *files],
-        accuracy=accuracy,
-        scaling=scaling,
+        accuracy=study.accuracy,
+        scaling=study.scaling,
         answer=answer,
         num_done=len(collection.done),
         num_records=len(collection.frame),
@@ -187,28 +158,27 @@ def write_report(
 
 
 def write_files(
-    out: Path, accuracy: pd.DataFrame, scaling: pd.DataFrame, pictures: Sequence[Picture]
+    out: Path, accuracy: pd.DataFrame, scaling: pd.DataFrame, shown: Sequence[Section]
 ) -> list[Path]:
-    """Write the tables and pictures and return their paths."""
+    """Write the tables and pictures and return their paths.
+
+    The two main tables are written even when they have no rows, so that who reads them finds
+    them.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    tables: list[tuple[str, pd.DataFrame, Sequence[Column]]] = [
-        ("accuracy", accuracy, ACCURACY_READER),
-        ("scaling", scaling, SCALING_READER),
-    ]
+    tables = [table for section in shown for table in section.tables]
     files = [
-        path for name, frame, columns in tables for path in write_table(frame, columns, out / name)
+        path
+        for table in tables
+        for path in write_table(table.frame, table.columns, out / table.name, table.shown)
     ]
+    written = {table.name for table in tables}
+    for name, frame in (("accuracy", accuracy), ("scaling", scaling)):
+        if name not in written:
+            frame.to_csv(out / f"{name}.csv", index=False)
+            files.append(out / f"{name}.csv")
+    pictures = [picture for section in shown for picture in section.pictures]
     return files + [path for picture in pictures for path in picture.write(out)]
-
-
-def finished(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that were scored; the others stand in the list of what did not finish."""
-    return accuracy[accuracy["state"] == "done"]
-
-
-def unfinished(collection: Collection) -> pd.DataFrame:
-    """Return the rows that are not done."""
-    return collection.frame[collection.frame["state"] != "done"]
 
 
 def counts_of(collection: Collection) -> dict[str, int]:
@@ -218,18 +188,31 @@ def counts_of(collection: Collection) -> dict[str, int]:
 
 def facts_of(collection: Collection) -> list[dict[str, Any]]:
     """Return the provenance of the finished runs as rows of text."""
-    summary = provenance.summary(collection.done["path"])
+    summary = provenance.summary(collection.done["path"].head(MAX_PROVENANCE))
     return [{str(k): v for k, v in row.items()} for row in summary.to_dict("records")]
+
+
+MAX_PROVENANCE = 2000
+"""Runs whose provenance is summed up on the page."""
+
+MAX_COMMANDS = 40
+"""Different commands listed on the page."""
 
 
 def commands_of(collection: Collection) -> list[str]:
     """Return the commands that made the finished runs, each once."""
-    return list(dict.fromkeys(text for text in collection.done["command"] if text))
+    different = list(dict.fromkeys(text for text in collection.done["command"] if text))
+    left_out = len(different) - MAX_COMMANDS
+    kept = different[:MAX_COMMANDS]
+    return [*kept, f"# and {left_out} more"] if left_out > 0 else kept
 
 
-def repeat_command(paths: Sequence[Path | str], out: Path, title: str, question: str) -> str:
+def repeat_command(
+    paths: Sequence[Path | str], out: Path, title: str, question: str, project: int | None
+) -> str:
     """Return the command that writes this report again."""
     words = ["hpcbench", "report", *(os.fspath(path) for path in paths), "--out", os.fspath(out)]
     for option, text in (("--title", title), ("--question", question)):
         words += [option, text] if text else []
+    words += ["--project", str(project)] if project else []
     return shlex.join(words)

@@ -85,8 +85,8 @@ class Cell:
         Their rows of the collection, also of those that failed.
     timings
         Step times of each finished run after its warm-up, or its recorded median alone.
-    trainings
-        Series of the finished runs that kept them.
+    trainings, names
+        Series of the finished runs that kept them, and the names of these runs.
     allocations
         What each timed run shared with others (its Slurm job), for resampling.
     nodes
@@ -98,6 +98,7 @@ class Cell:
     trainings: list[Training]
     allocations: list[str]
     nodes: list[int]
+    names: list[str]
 
     @property
     def medians(self) -> Array:
@@ -191,7 +192,7 @@ def read_curves(collection: Collection) -> list[Curve]:
 
 def read_cell(rows: pd.DataFrame, with_series: bool) -> Cell:
     """Return the runs of one curve at one number of ranks."""
-    cell = Cell(rows, [], [], [], [])
+    cell = Cell(rows, [], [], [], [], [])
     done = rows[rows["state"] == "done"]
     if not with_series:
         medians = recorded_values(done, "step_seconds")
@@ -209,6 +210,7 @@ def read_cell(rows: pd.DataFrame, with_series: bool) -> Cell:
         cell.timings.append(timing)
         if training is not None:
             cell.trainings.append(training)
+            cell.names.append(str(row["run"]))
         nodes, allocation = place(path)
         cell.nodes.append(nodes)
         cell.allocations.append(allocation)

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +28,8 @@ class Training:
         Steps at the start of an attempt that no timing may use.
     sequences_per_step
         Sequences all ranks together process in one step.
+    allreduce
+        ``bytes`` and ``seconds`` of allreduces timed in the same job.
     """
 
     loss: Array
@@ -37,6 +40,7 @@ class Training:
     validation_loss: Array
     num_warmup_steps: int
     sequences_per_step: float
+    allreduce: pd.DataFrame
 
     @property
     def slowest(self) -> Array:
@@ -103,7 +107,18 @@ def read_training(run: Path | str) -> tuple[Training | None, str]:
         validation_loss=flat(data, "validation_loss"),
         num_warmup_steps=int(attributes.get("num_warmup_steps", 0)),
         sequences_per_step=float(attributes.get("sequences_per_step", np.nan)),
+        allreduce=allreduce_times(data),
     ), ""
+
+
+def allreduce_times(data: dict[str, Array]) -> pd.DataFrame:
+    """Return /allreduce_bytes (size) and /allreduce_seconds (size, repeat) as a row per repeat."""
+    sizes, seconds = flat(data, "allreduce_bytes"), per_rank(data, "allreduce_seconds")
+    if seconds.shape[0] != len(sizes) or not seconds.size:
+        return pd.DataFrame({"bytes": [], "seconds": []}, dtype=float)
+    return pd.DataFrame(
+        {"bytes": np.repeat(sizes, seconds.shape[1]), "seconds": np.ravel(seconds)}, dtype=float
+    )
 
 
 def read_forecasts(run: Path | str) -> tuple[Forecasts | None, str]:

@@ -94,10 +94,11 @@ def mean_interval(values: Sequence[float] | Array, confidence: float = CONFIDENC
     Reference: B. Efron, J. Am. Stat. Assoc. 82 (1987) 171, doi:10.1080/01621459.1987.10478410.
     """
     x = finite(values)
-    if len(x) < 2 or np.ptp(x) == 0:
-        mean = float(x.mean()) if len(x) else math.nan
-        bound = mean if len(x) > 1 else math.nan
-        return Interval(mean, bound, bound, len(x))
+    mean = float(x.mean()) if len(x) else math.nan
+    if len(x) < 2:
+        return Interval(mean, math.nan, math.nan, len(x))
+    if np.ptp(x) <= 1e-12 * abs(mean):  # equal but for rounding: there is nothing to resample
+        return Interval(mean, mean, mean, len(x))
     result = stats.bootstrap(
         (x,),
         np.mean,
@@ -107,7 +108,7 @@ def mean_interval(values: Sequence[float] | Array, confidence: float = CONFIDENC
         rng=np.random.default_rng(RESAMPLING_SEED),
     )
     low, high = (float(bound) for bound in result.confidence_interval)
-    return Interval(float(x.mean()), low, high, len(x))
+    return Interval(mean, low, high, len(x))
 
 
 def block_length(x: Array) -> int:

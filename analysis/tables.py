@@ -114,12 +114,17 @@ def reader_table(frame: pd.DataFrame, columns: Sequence[Column]) -> ReaderTable:
     )
 
 
-def write_table(frame: pd.DataFrame, columns: Sequence[Column], base: Path) -> list[Path]:
-    """Write BASE.csv with all columns, BASE.md and BASE.tex with the reader's columns."""
+def write_table(
+    frame: pd.DataFrame, columns: Sequence[Column], base: Path, shown: pd.DataFrame | None = None
+) -> list[Path]:
+    """Write BASE.csv with everything, BASE.md and BASE.tex with the reader's columns.
+
+    ``shown`` holds the rows for the reader where these are not all.
+    """
     base.parent.mkdir(parents=True, exist_ok=True)
     csv, markdown, latex = (base.with_suffix(ending) for ending in (".csv", ".md", ".tex"))
     frame.to_csv(csv, index=False)
-    table = reader_table(frame, columns)
+    table = reader_table(frame if shown is None else shown, columns)
     markdown.write_text(render(table, "pipe") + "\n")
     latex.write_text(render(table, "latex_booktabs") + "\n")
     return [csv, markdown, latex]

@@ -29,6 +29,9 @@ COMMANDS = {
     "resume": ("jobs.resume", "run again what failed, was lost or was never submitted"),
     "cancel": ("jobs.cancel", "take back what waits and stop what runs of a study"),
     "report": ("analysis.report", "tables, plots and one HTML page from runs"),
+    "compare": ("analysis.compare", "is B the same, faster or slower than A"),
+    "diff": ("analysis.diff", "what changed between runs, in settings and provenance"),
+    "export": ("analysis.export", "records as MLPerf log, Extra-P lines or parquet"),
     "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
 }
 """Command name → (module that implements it, one-line summary)."""

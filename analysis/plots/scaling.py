@@ -1,19 +1,19 @@
 """Pictures of scaling: time and efficiency against ranks."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from analysis.plots.style import Picture, canvas, line_style, point_style
+from analysis.plots.style import Picture, canvas, line_style, log_ticks, point_style
 
 
 def scaling(
     table: pd.DataFrame,
     points: pd.DataFrame,
+    laws: pd.DataFrame | None = None,
     *,
     name: str = "scaling_curves",
     title: str = "Scaling",
@@ -26,6 +26,9 @@ def scaling(
         Rows of :func:`analysis.scaling.scaling_table`.
     points
         Raw points of :func:`analysis.scaling.raw_points`, drawn faint behind the medians.
+    laws
+        Curves of :func:`analysis.scaling_fits.law_curves`: fitted laws with their bands, and
+        dashed where they are projections.
     """
     keys = ["study", "group", "backend"]
     measured = table[table["step_seconds"].notna()]
@@ -54,11 +57,14 @@ def scaling(
                 ls=":",
                 label="ideal" if index == 0 else None,
             )
+        if laws is not None and len(laws):
+            draw_laws(left, laws)
         right.axhline(1.0, color="#777777", lw=1.0, ls=":", label="ideal")
         ranks = sorted(measured["ranks"].unique())
-        for axes in (left, right):
-            rank_axis(axes, ranks)
-        seconds_axis(left)
+        rank_axis(left, sorted({*ranks, *projected(laws)}))
+        rank_axis(right, ranks)
+        left.set_yscale("log")
+        log_ticks(left.yaxis, left.get_ylim())
         left.set(ylabel="step time (s)", title="Time per step")
         right.set(ylabel="efficiency (1)", title="Efficiency")
         right.set_ylim(0.0, 1.08 * float(np.nanmax([1.0, *measured["efficiency_high"]])))
@@ -67,6 +73,18 @@ def scaling(
     alt = f"{title}: left the step time in seconds, right the efficiency, both against ranks "
     alt += f"({', '.join(f'{r:g}' for r in ranks)}), with intervals, raw points and the ideal"
     return Picture(name, title, alt, figure, measured)
+
+
+def draw_laws(axes: Axes, laws: pd.DataFrame) -> None:
+    """Draw fitted laws in grey; what lies beyond twice the measured ranks is a projection."""
+    for index, (law, curve) in enumerate(laws.groupby("law", sort=False)):
+        measured, beyond = curve[~curve["is_projection"]], curve[curve["is_projection"]]
+        grey = ("#444444", "#999999")[index % 2]
+        axes.plot(measured["ranks"], measured["seconds"], color=grey, lw=0.9, label=f"{law} fit")
+        axes.fill_between(curve["ranks"], curve["low"], curve["high"], color=grey, alpha=0.12, lw=0)
+        if len(beyond):
+            axes.plot(beyond["ranks"], beyond["seconds"], color=grey, lw=0.9, ls="--",
+                      label=f"{law}, projection")  # fmt: skip
 
 
 def with_interval(axes: Axes, curve: pd.DataFrame, column: str, index: int, label: str) -> None:
@@ -78,6 +96,13 @@ def with_interval(axes: Axes, curve: pd.DataFrame, column: str, index: int, labe
     axes.errorbar(
         curve["ranks"], value, yerr=np.maximum([low, high], 0.0), capsize=3, label=label, **style
     )
+
+
+def projected(laws: pd.DataFrame | None) -> list[float]:
+    """Return the largest number of ranks that is a projection, if there is one."""
+    if laws is None or not laws["is_projection"].any():
+        return []
+    return [float(laws["ranks"].max())]
 
 
 def ideal_seconds(curve: pd.DataFrame) -> pd.Series:
@@ -100,17 +125,6 @@ def curve_label(curve: pd.DataFrame, table: pd.DataFrame) -> str:
     if table["study"].nunique() > 1:
         words.insert(0, str(first["study"]))
     return " ".join(words)
-
-
-def seconds_axis(axes: Axes) -> None:
-    """Label a logarithmic axis of times with plain numbers at 1, 2 and 5 of each decade."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def rank_axis(axes: Axes, ranks: Sequence[float]) -> None:

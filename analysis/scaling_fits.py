@@ -1,0 +1,118 @@
+"""Scaling laws fitted to the measured curves, and what they say beyond what was measured."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.fitting import LEAST_POINTS, Fit, fit_all, fit_table
+from analysis.models import ALLREDUCE_LAWS, AMDAHL, GUSTAFSON, STRONG_LAWS, WEAK_LAWS
+from analysis.scaling import Curve
+
+MAX_CURVES = 20
+"""Curves that are fitted; a page with more is a table to filter, not to read."""
+
+FIT_COLUMNS = (
+    "study", "group", "label", "mode", "backend", "law", "equation", "parameter", "value", "low",
+    "high", "not_identifiable", "aicc", "left_out_error", "points",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CurveFits:
+    """The laws fitted to one curve, the best first."""
+
+    head: dict[str, Any]
+    fits: list[Fit]
+
+    @property
+    def shown(self) -> list[Fit]:
+        """The best law and the classical one of the mode, for pictures and tables."""
+        classical = AMDAHL if self.head["mode"] == "strong" else GUSTAFSON
+        usable = [f for f in self.fits if math.isfinite(f.left_out_error)]
+        return [f for i, f in enumerate(usable) if i == 0 or f.law is classical]
+
+
+def fit_curves(curves: Sequence[Curve]) -> list[CurveFits]:
+    """Fit every curve with enough different numbers of ranks; the others are left out."""
+    result: list[CurveFits] = []
+    for curve in curves:
+        runs = pd.DataFrame(
+            [
+                {"ranks": float(ranks), "seconds": float(median)}
+                for ranks, cell in curve.cells.items()
+                for median in cell.medians
+            ],
+            columns=["ranks", "seconds"],
+        )
+        if runs["ranks"].nunique() < LEAST_POINTS[2] or len(result) == MAX_CURVES:
+            continue
+        laws = STRONG_LAWS if curve.head["mode"] == "strong" else WEAK_LAWS
+        fits = fit_all(laws, runs)
+        if fits:
+            result.append(CurveFits(curve.head, fits))
+    return result
+
+
+def fits_table(fits: Sequence[CurveFits], allreduce: Sequence[Fit] = ()) -> pd.DataFrame:
+    """Return every fit with :data:`FIT_COLUMNS`."""
+    tables = [fit_table(found.fits).assign(**found.head) for found in fits]
+    if allreduce:
+        tables.append(fit_table(allreduce).assign(label="allreduce", mode="communication"))
+    if not tables:
+        return pd.DataFrame(columns=list(FIT_COLUMNS))
+    return pd.concat(tables, ignore_index=True).reindex(columns=list(FIT_COLUMNS))
+
+
+def law_curves(found: CurveFits, project: int | None = None) -> pd.DataFrame:
+    """Return the shown laws on a fine grid of ranks, up to ``project`` if that is asked for."""
+    tables = []
+    for fitted in found.shown:
+        low, high = fitted.points["ranks"].min(), fitted.points["ranks"].max()
+        grid = np.geomspace(low, max(high, project or 0), 80)
+        tables.append(fitted.predict(ranks=grid).assign(law=fitted.law.name))
+    return pd.concat(tables, ignore_index=True)
+
+
+def projections(fits: Sequence[CurveFits], project: int) -> pd.DataFrame:
+    """Return what every shown law says at ``project`` ranks, with its interval.
+
+    ``is_projection`` says that this is beyond twice the largest measured number of ranks.
+    """
+    tables = [
+        fitted.predict(ranks=project).assign(
+            law=fitted.law.name, largest_measured=fitted.largest["ranks"],
+            identifiable=fitted.identifiable, **found.head,
+        )
+        for found in fits
+        for fitted in found.shown
+    ]  # fmt: skip
+    columns = ["label", "backend", "law", "ranks", "seconds", "low", "high", "is_projection",
+               "largest_measured", "identifiable"]  # fmt: skip
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True).reindex(columns=columns)
+
+
+def allreduce_runs(curves: Sequence[Curve]) -> pd.DataFrame:
+    """Return the allreduces timed inside the runs: ranks, bytes, seconds."""
+    tables = [
+        training.allreduce.assign(ranks=float(ranks))
+        for curve in curves
+        for ranks, cell in curve.cells.items()
+        for training in cell.trainings
+        if ranks > 1 and len(training.allreduce)
+    ]
+    if not tables:
+        return pd.DataFrame(columns=["bytes", "seconds", "ranks"], dtype=float)
+    return pd.concat(tables, ignore_index=True)
+
+
+def fit_allreduce(runs: pd.DataFrame) -> list[Fit]:
+    """Fit the allreduce laws where there are measurements enough."""
+    if len(runs.groupby(["ranks", "bytes"])) < LEAST_POINTS[2]:
+        return []
+    return [f for f in fit_all(ALLREDUCE_LAWS, runs) if math.isfinite(f.left_out_error)]

@@ -1,0 +1,132 @@
+"""Everything that can be said about some runs, computed once: all tables of a report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.accuracy import accuracy_table
+from analysis.collect import Collection, collect
+from analysis.compare import DEFAULT_MARGIN, Pair, judge
+from analysis.fitting import Fit
+from analysis.fractions import fraction_table
+from analysis.quality import quality_table
+from analysis.ranking import method_ranks, pareto_front, score_correlations
+from analysis.scaling import Curve, raw_points, read_curves, scaling_table
+from analysis.scaling_fits import (
+    CurveFits,
+    allreduce_runs,
+    fit_allreduce,
+    fit_curves,
+    fits_table,
+    projections,
+)
+from analysis.timeline import timeline
+from analysis.timings import timing_table
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs and all tables made of them.
+
+    Attributes
+    ----------
+    collection, curves
+        The runs as rows, and as scaling curves with their series.
+    fits, allreduce_fits
+        Laws fitted to the curves and to the allreduces timed inside the runs.
+    project
+        Number of ranks the laws are asked to project to, or None.
+    accuracy, scaling, points, fit_rows, projected, fractions, quality, timings, ranks,
+    correlations, back_ends, jobs, allreduce
+        The tables.
+    """
+
+    collection: Collection
+    curves: list[Curve]
+    fits: list[CurveFits]
+    allreduce_fits: list[Fit]
+    project: int | None
+    accuracy: pd.DataFrame
+    scaling: pd.DataFrame
+    points: pd.DataFrame
+    fit_rows: pd.DataFrame
+    projected: pd.DataFrame
+    fractions: pd.DataFrame
+    quality: pd.DataFrame
+    timings: pd.DataFrame
+    ranks: pd.DataFrame
+    correlations: pd.DataFrame
+    back_ends: pd.DataFrame
+    jobs: pd.DataFrame
+    allreduce: pd.DataFrame
+
+
+def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
+    """Read the runs under ``paths`` and compute every table.
+
+    Raises
+    ------
+    InputError
+        A path does not exist.
+    """
+    collection = collect(paths)
+    curves = read_curves(collection)
+    fits = fit_curves(curves)
+    allreduce = allreduce_runs(curves)
+    allreduce_fits = fit_allreduce(allreduce)
+    accuracy = accuracy_table(collection)
+    accuracy["on_front"] = on_front(accuracy)
+    return Study(
+        collection=collection,
+        curves=curves,
+        fits=fits,
+        allreduce_fits=allreduce_fits,
+        project=project,
+        accuracy=accuracy,
+        scaling=scaling_table(curves),
+        points=raw_points(curves),
+        fit_rows=fits_table(fits, allreduce_fits),
+        projected=projections(fits, project) if project else projections([], 0),
+        fractions=fraction_table(curves),
+        quality=quality_table(curves, collection.studies),
+        timings=timing_table(curves),
+        ranks=method_ranks(accuracy),
+        correlations=score_correlations(collection.frame),
+        back_ends=back_end_table(curves),
+        jobs=timeline(collection.frame),
+        allreduce=allreduce,
+    )
+
+
+def on_front(accuracy: pd.DataFrame) -> pd.Series:
+    """Return which runs no other run of the same system beats in training time and skill."""
+    front = pd.Series(data=False, index=accuracy.index)
+    for _, group in accuracy[accuracy["state"] == "done"].groupby("system"):
+        best = pareto_front(group["training_seconds"], group["vpt_mean"])
+        front.loc[group.index] = best
+    return front
+
+
+def back_end_table(curves: Sequence[Curve], margin: float = DEFAULT_MARGIN) -> pd.DataFrame:
+    """Return every back end against the first of its group, at every number of ranks both ran."""
+    groups: dict[tuple[Any, ...], list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault((curve.head["study"], curve.head["group"]), []).append(curve)
+    pairs, labels = [], []
+    for first, *others in groups.values():
+        for other in others:
+            for ranks, cell in other.cells.items():
+                base = first.cells.get(ranks)
+                if base is None or not base.timings or not cell.timings:
+                    continue
+                head = {**other.head, "ranks": ranks}
+                allocations = (base.allocations, cell.allocations)
+                pairs.append(Pair(head, base.timings, cell.timings, allocations))
+                against = f"{other.head['backend']} / {first.head['backend']}"
+                labels.append(f"{against}, {ranks} rank{'s' if ranks > 1 else ''}")
+    table = judge(pairs, margin)
+    return table.assign(label=labels if labels else np.empty(0, dtype=str))
