@@ -190,7 +190,7 @@ class Attempt:
             return "interrupted", f"asked to stop at step {step}"
         if limit.is_near():
             return "timed out", f"the time limit was reached at step {step}"
-        tail = "\n".join(result.tail.splitlines()[-LAST_LINES:])
+        tail = _what_was_said(result.tail)
         if NODE_FAILURE.search(result.tail):
             return "node failure", tail
         if OUT_OF_MEMORY.search(result.tail):
@@ -258,6 +258,13 @@ def last_step(folder: Path) -> int:
     """Return the step of the newest checkpoint, 0 without one."""
     steps = [int(p.name) for p in (folder / "checkpoint").glob("[0-9]*") if p.name.isdigit()]
     return max(steps, default=0)
+
+
+def _what_was_said(tail: str) -> str:
+    """Return the program's own message from the end of a log, else the last lines."""
+    lines = tail.splitlines()
+    own = [number for number, line in enumerate(lines) if line.startswith("hpcbench: ")]
+    return "\n".join(lines[own[-1] :] if own else lines[-LAST_LINES:])
 
 
 def _epoch(time_text: str) -> float:

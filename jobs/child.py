@@ -108,7 +108,7 @@ class Child:
                 return False
             if stop is not None and stop.is_set():
                 self.interrupt()
-                break
+                return True
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.1)
         self._finish_reading()

@@ -55,10 +55,10 @@ class Submitter:
 
     def __init__(self, study: StudyFolder, site: Site, exclude: Sequence[str] = ()) -> None:
         self.study, self.site, self.exclude = study, site, exclude
-        self.description = study.description()
-        self.resources = self.description["resources"]
         self.folder = study.jobs / "slurm"
         _check_path(self.folder)
+        self.description = study.description()
+        self.resources = self.description["resources"]
         self.largest = site.max_array_size or slurm.max_array_size()
 
     def submit(self, points: Sequence[Point]) -> int:
