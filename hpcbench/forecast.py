@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from hpcbench.attractor import Attractor, AttractorConfig, explore
 from hpcbench.checkpoint import require_checkpoint
 from hpcbench.communicator import Communicator, communicator
 from hpcbench.config import Config, content_hash, merge, parse_overrides, validate
@@ -49,6 +50,8 @@ class ForecastConfig(Config):
         that are forecast, each in units of its standard deviation.
     lyapunov_exponent
         Largest exponent per unit of model time; by default the dataset's.
+    attractor
+        What is asked beyond valid forecasts: statistics of long runs, Lyapunov exponents.
     """
 
     initial_conditions: int = Field(100, ge=0)
@@ -57,6 +60,7 @@ class ForecastConfig(Config):
     threshold: float = Field(0.5, gt=0)
     score: Literal["state", "components"] = "state"
     lyapunov_exponent: float | None = Field(None, gt=0)
+    attractor: AttractorConfig = Field(default_factory=AttractorConfig)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Evaluation:
         A few whole examples ``(example, time, component)`` in the system's units.
     seconds
         Wall time of the forecasts, the slowest rank's.
+    attractor
+        What was asked for beyond them.
     """
 
     config: ForecastConfig
@@ -80,6 +86,7 @@ class Evaluation:
     truth: np.ndarray
     forecast: np.ndarray
     seconds: float
+    attractor: Attractor | None = None
 
     @property
     def time_lyapunov(self) -> np.ndarray:
@@ -132,7 +139,7 @@ class Evaluation:
             ):
                 value = float(error[:, sample].mean())
                 metrics.append(Metric(f"{name}_{at:g}", value, "", "lower", n))
-        return metrics
+        return metrics + (self.attractor.metrics() if self.attractor else [])
 
     def write(self, path: Path) -> None:
         """Write ``forecast.h5``."""
@@ -150,6 +157,8 @@ class Evaluation:
             file.attrs["lyapunov_exponent"] = self.lyapunov_exponent
             file.attrs["sample_interval"] = self.sample_interval
             file.attrs["threshold"] = self.config.threshold
+            if self.attractor is not None:
+                self.attractor.write(file)
         partial.replace(path)
 
 
@@ -202,6 +211,15 @@ def evaluate(
         truth=np.concatenate([part[2] for part in parts])[:NUM_EXAMPLES],
         forecast=np.concatenate([part[3] for part in parts])[:NUM_EXAMPLES],
         seconds=max(part[1] for part in parts),
+        attractor=explore(
+            forecaster,
+            dataset,
+            config.attractor,
+            config.warm_up,
+            start.lyapunov_exponent,
+            ranks,
+            lambda warm, steps: free_run(forecaster, warm, steps, ranks),
+        ),
     )
 
 
@@ -262,6 +280,7 @@ def initial_conditions(dataset: Dataset, config: ForecastConfig) -> InitialCondi
             f"{dataset.path}: states no largest Lyapunov exponent, and valid prediction times are "
             "counted in Lyapunov times; give forecast.lyapunov_exponent"
         )
+    config.attractor.check_fits(dataset, config.warm_up, exponent)
     horizon = round(config.horizon / (exponent * dataset.sample_interval))
     members = dataset.members("test")
     length = config.warm_up + horizon

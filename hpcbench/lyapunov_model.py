@@ -41,17 +41,33 @@ def kolmogorov_sinai_entropy(exponents: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class LyapunovSpectrum:
-    """Exponents of a map, per unit of model time.
+    """Lyapunov exponents of a map, per unit of model time.
 
-    exponents
-        Descending, ``(exponent,)``; minus infinity for directions that vanish at once, such as
-        the oldest sample of a delay line.
-    standard_error
-        Of each, from the scatter over starts; not a number with a single start.
+    rates
+        Growth rates of the tangent vectors of each start, ``(start, exponent)``; minus infinity
+        for directions that vanish at once, such as the oldest sample of a delay line.
     """
 
-    exponents: np.ndarray
-    standard_error: np.ndarray
+    rates: np.ndarray
+
+    @property
+    def exponents(self) -> np.ndarray:
+        """Means over starts, descending, ``(exponent,)``."""
+        return np.asarray(self.rates.mean(axis=0)[self._order])
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Standard error of each exponent; not a number with a single start."""
+        number = len(self.rates)
+        if number < 2:
+            return np.full(self.rates.shape[1], np.nan)
+        # a direction that vanishes at once has no scatter to speak of
+        finite = np.where(np.isfinite(self.rates), self.rates, 0.0)
+        return np.asarray(finite.std(axis=0, ddof=1)[self._order] / np.sqrt(number))
+
+    @property
+    def _order(self) -> np.ndarray:
+        return np.argsort(-self.rates.mean(axis=0), kind="stable")
 
     @property
     def dimension(self) -> float:
@@ -118,10 +134,7 @@ def lyapunov_spectrum(
             tangents, triangle = torch.linalg.qr(tangents)
             if done > transient:
                 growth += triangle.diagonal(dim1=1, dim2=2).abs().log()
-    rates = (growth / (num_steps * interval)).cpu().numpy()
-    exponents = rates.mean(axis=0)
-    order = np.argsort(-exponents, kind="stable")
-    return LyapunovSpectrum(exponents[order], _standard_error(rates)[order])
+    return LyapunovSpectrum((growth / (num_steps * interval)).cpu().numpy())
 
 
 @torch.no_grad()
@@ -210,15 +223,17 @@ class ClosedLoop:
         return present[:, None], carried
 
 
-def forecaster_spectrum(
+def forecaster_rates(
     forecaster: Forecaster,
     warm: np.ndarray,
     num_exponents: int,
     num_steps: int,
     sample_interval: float,
     transient: int = 0,
-) -> LyapunovSpectrum:
-    """Return the leading exponents of a forecaster that runs free after a warm-up.
+) -> np.ndarray:
+    """Return the growth rates in a forecaster that runs free after a warm-up.
+
+    They are ``(start, exponent)``, for :class:`LyapunovSpectrum`; no start gives no row.
 
     Parameters
     ----------
@@ -242,18 +257,11 @@ def forecaster_spectrum(
     states = loop.start(warm)
     if num_exponents > states.shape[1]:
         raise InputError(
-            f"forecast.exponents: given {num_exponents}, but the model in closed loop has "
-            f"{states.shape[1]} variables"
+            f"forecast.attractor.exponents: given {num_exponents}, but the model in closed loop "
+            f"has {states.shape[1]} variables"
         )
+    if len(states) == 0:
+        return np.empty((0, num_exponents))
     return lyapunov_spectrum(
         loop, states, num_exponents, num_steps, sample_interval, transient=transient
-    )
-
-
-def _standard_error(rates: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over starts ``(start, exponent)``."""
-    if len(rates) < 2:
-        return np.full(rates.shape[1], np.nan)
-    # a direction that vanishes at once has no scatter to speak of
-    finite = np.where(np.isfinite(rates), rates, 0.0)
-    return np.asarray(finite.std(axis=0, ddof=1) / np.sqrt(len(rates)))
+    ).rates

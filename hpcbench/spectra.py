@@ -12,7 +12,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
-from scipy.stats import wasserstein_distance
 
 from hpcbench.embedding.correlation import autocorrelation
 
@@ -224,6 +223,8 @@ class ClimateDistances:
 
 def climate_distances(forecast: np.ndarray, truth: np.ndarray) -> ClimateDistances:
     """Compare the statistics of forecasts and truth ``(row, time, component)``."""
+    from scipy.stats import wasserstein_distance  # takes longer to import than all the rest
+
     if not np.all(np.isfinite(forecast)):
         most = float("inf")
         return ClimateDistances(most, most, most, 2.0, 1.0, most, most, most)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.fft
-import scipy.stats
+import scipy.special
 
 
 def autocorrelation(rows: np.ndarray, max_lag: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def ljung_box(rows: np.ndarray, num_lags: int) -> tuple[float, float]:
     # rho is an average over pairs here; with one row this is the formula above
     pairs = number - rows.shape[0] * np.arange(1, num_lags + 1)
     statistic = (number + 2) / number * float(np.sum(pairs * rho**2))
-    return statistic / num_lags, float(scipy.stats.chi2.sf(statistic, num_lags))
+    return statistic / num_lags, float(scipy.special.gammaincc(num_lags / 2, statistic / 2))
 
 
 def _first(condition: np.ndarray) -> int | None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from hpcbench.errors import InputError
 from hpcbench.lyapunov_model import (
     ClosedLoop,
-    forecaster_spectrum,
+    LyapunovSpectrum,
+    forecaster_rates,
     kaplan_yorke_dimension,
     kolmogorov_sinai_entropy,
     lyapunov_spectrum,
@@ -166,7 +167,7 @@ def test_a_contracting_forecaster_settles() -> None:
         for parameter in model.head.parameters():
             parameter.zero_()
     warm = np.random.default_rng(0).normal(size=(2, 6, 5))
-    found = forecaster_spectrum(model, warm, 6, 100, 0.1, transient=50)
+    found = LyapunovSpectrum(forecaster_rates(model, warm, 6, 100, 0.1, transient=50))
     np.testing.assert_allclose(found.exponents[:5], 0, atol=1e-12)
     assert found.exponents[5] < -1
 
@@ -174,7 +175,7 @@ def test_a_contracting_forecaster_settles() -> None:
 def test_too_many_exponents_are_refused() -> None:
     model = forecaster(coupling="global")
     with pytest.raises(InputError, match="given 14, but the model in closed loop has 13"):
-        forecaster_spectrum(model, np.zeros((1, 3, 5)), 14, 10, 0.1)
+        forecaster_rates(model, np.zeros((1, 3, 5)), 14, 10, 0.1)
 
 
 def test_kaplan_yorke_dimension_and_entropy() -> None:
