@@ -175,6 +175,16 @@ class CollectiveStore(Store):
         self.comm = comm
         super().__init__(path, members)
 
+    def mark(self, block: int) -> None:
+        """Declare a block finished, on all ranks together.
+
+        Nothing before this waits for other ranks, so that one that fails can say so.
+        """
+        self._file.flush()
+        self.comm.barrier()
+        super().mark(block)
+        self._file.flush()
+
     def close(self) -> None:
         """Close the file, on all ranks together."""
         self._file.close()
@@ -203,7 +213,7 @@ class CollectiveStore(Store):
         return self._file[name][(*outer, slice(first, first + shape[0]))]
 
     def _to_disk(self) -> None:
-        self._file.flush()
+        """Leave it to :meth:`mark`: flushing is collective."""
 
 
 def add_sums(sums: np.ndarray, samples: np.ndarray) -> None:

@@ -135,6 +135,7 @@ def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Ite
         if ranks.size == 1 or isinstance(error, HpcbenchError):
             with suppress(OSError, RuntimeError):  # what broke the work may break the closing too
                 close_all()
+            ranks.gather(None)  # nobody goes on while another still holds its files
         raise
     ranks.together(told_as(PartlyDone, _how_to_resume(path))(close_all))
 

@@ -1,12 +1,14 @@
 """The Lorenz-96 system."""
 
 import functools
-from typing import Annotated, ClassVar
+from contextlib import suppress
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hpcbench.config import Config
+from sims import kernels
 from sims.rk4 import rk4_step
 from sims.system import Stepper, System
 
@@ -51,8 +53,11 @@ class Lorenz96(System):
     }
     """(N, F) → largest Lyapunov exponent and its source."""
 
-    def __init__(self, parameters: Lorenz96Parameters) -> None:
-        self.parameters = parameters
+    parameters: Lorenz96Parameters
+
+    def kernel_obstacle(self) -> str | None:
+        """Return why the compiled library cannot be used here; it takes rings of any size."""
+        return kernels.obstacle()
 
     @property
     def num_components(self) -> int:
@@ -74,6 +79,23 @@ class Lorenz96(System):
 
     def _step(self, x: np.ndarray, step: float) -> np.ndarray:
         return rk4_step(self.rhs, x, step)
+
+    def advance(
+        self,
+        states: np.ndarray,
+        step: float,
+        num_steps: int,
+        save_every: int,
+        out: np.ndarray[Any, Any] | None = None,
+    ) -> None:
+        """Advance states as :meth:`System.advance` says, compiled where that is possible."""
+        if self.compiled:
+            with suppress(kernels.BlownUp):  # found in the states, and reported with what to do
+                kernels.lorenz96_ensemble(
+                    states, self.parameters.forcing, step, num_steps, save_every, out
+                )
+        else:
+            super().advance(states, step, num_steps, save_every, out)
 
     def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
         """Return the published exponent of these parameters."""

@@ -11,6 +11,7 @@ import h5py
 
 from hpcbench.dataset import read_extents
 from hpcbench.dataset_format import (
+    PART_FORMAT,
     Header,
     Layout,
     check_format,
@@ -61,10 +62,10 @@ def look(
     """
     if not path.exists():
         parts = part_path(path, 0).parent
-        if parts.exists():
+        if parts.exists() and not nothing_written(parts):
             raise InputError(
-                f"{parts}: is there, but {path} is not: part of a dataset that was moved or whose "
-                "creation was interrupted; put the file back, or delete the folder"
+                f"{parts}: is there, but {path} is not: part of a dataset that was moved; put the "
+                "file back, or delete the folder"
             )
         return None
 
@@ -94,6 +95,21 @@ def look(
         )
     # one process can go on with any single file
     return "file" if begun == "collective" and size == 1 else begun
+
+
+def nothing_written(parts: Path) -> bool:
+    """Tell whether a folder of parts holds no states: their creation was interrupted."""
+
+    def is_empty(file: h5py.File) -> bool:
+        return file.attrs.get("format") == PART_FORMAT and not file["resume/progress"][0]
+
+    try:
+        return all(
+            place.name.endswith(".h5.new") or read_hdf5(place, is_empty)
+            for place in parts.iterdir()
+        )
+    except (OSError, InputError):
+        return False
 
 
 def _differences(found: Header, wanted: Header) -> str:
@@ -143,6 +159,8 @@ def create(path: Path, header: Header, layout: Layout, ranks: Ranks) -> None:
                 f"{path}: needs {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free "
                 f"in {path.parent}; give another --out, or fewer trajectories or samples"
             )
+        if folder.exists() and nothing_written(folder):
+            shutil.rmtree(folder)
         if layout == "parts":
             folder.mkdir()
 

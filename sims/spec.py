@@ -11,7 +11,7 @@ from hpcbench.config import Config, merge, parse_overrides, read_toml, validate
 from hpcbench.dataset_format import Header
 from hpcbench.errors import nearest
 from sims.registry import system_class
-from sims.system import System
+from sims.system import Kernel, System
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,11 +27,15 @@ class Integration(Config):
         Its step in model time units.
     spin_up
         Model time discarded before the first sample; a fraction of a step counts as a step.
+    kernel
+        ``compiled`` or ``reference`` (NumPy), which differ in rounding; ``auto`` takes the
+        compiled one where there is one for the system and its size.
     """
 
     scheme: str
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     spin_up: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    kernel: Kernel = "auto"
 
 
 class Sampling(Config):
@@ -84,6 +88,7 @@ class DatasetSpec(Config, Generic[Parameters]):
                 integration.scheme,
                 f"{self.system} is integrated by {' or '.join(schemes)}{hint}",
             )
+        self._check_system()
         ratio = sampling.sample_interval / integration.step
         whole = max(1, round(ratio))
         if abs(ratio - whole) > 1e-9 * whole:
@@ -107,6 +112,21 @@ class DatasetSpec(Config, Generic[Parameters]):
             )
         return self
 
+    def _check_system(self) -> None:
+        integration = self.integration
+        # built without a kernel first, so that only the kernel can be what is refused
+        system = self._system("reference")
+        if obstacle := system.step_obstacle(integration.step):
+            _reject(("integration", "step"), integration.step, obstacle)
+        if integration.kernel == "compiled" and (obstacle := system.kernel_obstacle()):
+            _reject(("integration", "kernel"), integration.kernel, obstacle)
+
+    def _system(self, kernel: Kernel) -> System:
+        system: System = system_class(self.system, "(spec)")(
+            self.parameters, self.integration.scheme, kernel
+        )
+        return system
+
     @property
     def steps_per_sample(self) -> int:
         """Steps between two samples."""
@@ -119,8 +139,7 @@ class DatasetSpec(Config, Generic[Parameters]):
 
     def build_system(self) -> System:
         """Return the system of this specification."""
-        system: System = system_class(self.system, "(spec)")(self.parameters)
-        return system
+        return self._system(self.integration.kernel)
 
     def split_counts(self) -> tuple[int, int, int]:
         """Return the number of trajectories for training, validation and test.

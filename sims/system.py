@@ -2,15 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from hpcbench.config import Config
+from hpcbench.errors import InputError
+from sims import kernels
 from sims.seeding import member_generator
 
 Stepper = Callable[[np.ndarray], np.ndarray]
 """Advances a batch of working states by one step."""
+
+Kernel = Literal["auto", "compiled", "reference"]
+"""Which code takes the steps: the compiled one, the readable one, or compiled where it can."""
 
 
 class System(ABC):
@@ -27,11 +32,36 @@ class System(ABC):
         Names of the integrators it can be stepped with, the usual one first.
     Parameters
         Configuration class of its parameters.
+    compiled
+        Whether a compiled kernel takes the steps.
+
+    Raises :class:`InputError` when a compiled kernel is asked for where there is none.
     """
 
     name: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]]
     Parameters: ClassVar[type[Config]]
+
+    def __init__(self, parameters: Any, scheme: str | None = None, kernel: Kernel = "auto") -> None:
+        self.parameters = parameters
+        self.scheme = self.schemes[0] if scheme is None else scheme
+        obstacle = self.kernel_obstacle()
+        if kernel == "compiled" and obstacle:
+            raise InputError(f'integration.kernel: given "compiled", but {obstacle}')
+        self.compiled = kernel != "reference" and not obstacle
+
+    def kernel_obstacle(self) -> str | None:
+        """Return why no compiled kernel takes the steps, None where one can."""
+        return f'{self.name} has no compiled kernel; valid: "auto", "reference"'
+
+    def step_obstacle(self, step: float) -> str | None:
+        """Return why the scheme cannot take steps of this size, None where it can."""
+        return None
+
+    @property
+    def kernel_name(self) -> str:
+        """The code that takes the steps, as records name it: results of others differ in bits."""
+        return f"compiled {kernels.variant()}" if self.compiled else "reference"
 
     @property
     @abstractmethod

@@ -14,7 +14,7 @@ from hpcbench.cli import main
 from hpcbench.dataset import open_dataset
 from hpcbench.dataset_check import check, verify
 from hpcbench.dataset_format import Layout
-from hpcbench.dataset_store import Store
+from hpcbench.dataset_store import CollectiveStore, Store
 from hpcbench.errors import InputError, PartlyDone
 from sims.ensemble import generate
 from sims.placement import share_members
@@ -70,15 +70,16 @@ def test_a_failure_of_one_rank_is_agreed_and_continued(
 ) -> None:
     spec = small("lorenz96_smoke")
     path, alone = shared_tmp_path / "ranks.h5", shared_tmp_path / "alone.h5"
-    write = Store._put
+    store = CollectiveStore if layout == "collective" else Store
+    write = store._put
 
-    def failing(self: Store, name: str, place: tuple[int, ...], values: np.ndarray) -> None:
+    def failing(self: Any, name: str, place: tuple[int, ...], values: np.ndarray) -> None:
         if name == "checksum" and place[0] == 4 and WORLD.rank == WORLD.size - 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, name, place, values)
 
     with monkeypatch.context() as context:
-        context.setattr(Store, "_put", failing)
+        context.setattr(store, "_put", failing)
         with pytest.raises(PartlyDone, match="No space left on device"):
             generate(spec, path, layout, False, WORLD)
     with pytest.raises(InputError, match="add --resume"):

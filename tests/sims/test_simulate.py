@@ -253,8 +253,12 @@ def test_other_files_are_not_overwritten(
     text.write_text("do not lose me")
     fails(capsys, 2, ["small.toml", "--out", "notes.h5"], "notes.h5: is not an HDF5 file")
     assert text.read_text() == "do not lose me"
-    (workplace / "lost.h5.parts").mkdir()
-    fails(capsys, 2, ["small.toml", "--out", "lost.h5"], "lost.h5.parts: is there, but lost.h5 is")
+    assert main(["simulate", "small.toml", "--out", "lost.h5", "--layout", "parts"]) == 0
+    Path("lost.h5").unlink()
+    for options in ([], ["--resume"]):
+        fails(capsys, 2, ["small.toml", "--out", "lost.h5", *options],
+              "lost.h5.parts: is there, but lost.h5 is not")  # fmt: skip
+    assert Path("lost.h5.parts/00000.h5").stat().st_size > 150_000
 
 
 def test_a_second_writer_refuses(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,6 +270,25 @@ def test_a_second_writer_refuses(workplace: Path, capsys: pytest.CaptureFixture[
 def test_resume_of_nothing_starts(finished: Path) -> None:
     assert main(["simulate", "small.toml", "--out", "new.h5", "--resume"]) == 0
     assert Path("new.h5").read_bytes() == finished.read_bytes()
+
+
+def test_a_kill_while_the_files_are_made_is_survived(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise SystemExit(-9)
+
+    arguments = ["simulate", "small.toml", "--out", "split.h5", "--layout", "parts"]
+    with monkeypatch.context() as context:
+        context.setattr(placement, "create_virtual", killed)
+        context.setattr(shutil, "rmtree", lambda *_, **__: None)  # a kill cleans nothing up
+        with pytest.raises(SystemExit):
+            main(arguments)
+    Path("split.h5.parts/00001.h5.new").touch()
+    assert main(arguments) == 0
+    assert sorted(path.name for path in Path("split.h5.parts").iterdir()) == ["00000.h5"]
+    with open_dataset("split.h5") as parts, open_dataset(finished) as whole:
+        assert parts.state_sha256() == whole.state_sha256()
 
 
 def test_one_rank_may_write_parts(finished: Path) -> None:
