@@ -14,11 +14,13 @@ from typing import Any
 METHODS = {
     "bptt_by_hand": "hpcbench.methods.bptt_by_hand:BPTTByHand",
     "fast_onestep": "hpcbench.methods.fast_split:FastOneStep",
+    "fast_random": "hpcbench.methods.fast_random:FastRandom",
     "fast_split": "hpcbench.methods.fast_split:FastSplit",
     "fast_trace": "hpcbench.methods.fast_trace:FastTrace",
     "generalized_forcing": "hpcbench.methods.generalized_forcing:GeneralizedForcing",
     "multi_step": "hpcbench.methods.multi_step:MultiStep",
     "pushforward": "hpcbench.methods.multi_step:Pushforward",
+    "ridge": "hpcbench.methods.ridge:Ridge",
     "scheduled_sampling": "hpcbench.methods.scheduled_sampling:ScheduledSampling",
     "sparse_forcing": "hpcbench.methods.sparse_forcing:SparseForcing",
     "tbptt": "hpcbench.methods.tbptt:TruncatedBPTT",

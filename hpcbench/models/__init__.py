@@ -17,13 +17,16 @@ from hpcbench.errors import InputError, nearest
 
 CELLS = {
     "clockwork": "hpcbench.models.clockwork:Clockwork",
+    "constant": "hpcbench.models.constant:Constant",
     "coupled_lstm": "hpcbench.models.coupled_lstm:CoupledLSTM",
     "depth_gated_lstm": "hpcbench.models.depth_gated_lstm:DepthGatedLSTM",
+    "echo_state": "hpcbench.models.echo_state:EchoState",
     "elman": "hpcbench.models.elman:Elman",
     "gru": "hpcbench.models.gru:GRU",
     "jordan": "hpcbench.models.jordan:Jordan",
     "lstm": "hpcbench.models.lstm:LSTM",
     "peephole_lstm": "hpcbench.models.peephole_lstm:PeepholeLSTM",
+    "polynomial": "hpcbench.models.polynomial:Polynomial",
     "stepped_lstm": "hpcbench.models.stepped_lstm:SteppedLSTM",
     "untied": "hpcbench.models.untied:Untied",
 }

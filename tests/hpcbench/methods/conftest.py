@@ -33,14 +33,20 @@ def build() -> Build:
     """Return a function that builds a method around a forecaster with disturbed weights."""
 
     def make(
-        method: str, options: dict[str, Any] | None = None, num_steps: int = 100, **model: Any
+        method: str,
+        options: dict[str, Any] | None = None,
+        num_steps: int = 100,
+        cell_options: dict[str, Any] | None = None,
+        **model: Any,
     ) -> Method:
         torch.manual_seed(1)
         random = np.random.default_rng(0)
         scaling = Scaling(
             random.normal(size=SITES), random.uniform(1, 2, SITES), random.uniform(0.1, 0.2, SITES)
         )
-        config = ModelConfig(**{"hidden": 5, "halo": 1, "cell": "stepped_lstm", **model})
+        config = ModelConfig(
+            **{"hidden": 5, "halo": 1, "cell": "stepped_lstm", **model}, options=cell_options or {}
+        )
         forecaster = Forecaster(config, scaling)
         forecaster.set_dtype(torch.float64)
         with torch.no_grad():
