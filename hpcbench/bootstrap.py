@@ -3,11 +3,11 @@
 Uses the standard library alone and is run before anything is installed, as
 ``python3 -I hpcbench/bootstrap.py``: isolated mode keeps this folder off the import path.
 
-What decides the environment (constraints.txt, pyproject.toml, this file, the Python, the MPI) is
-hashed into ``.venv/.ready``; while that matches, set-up returns at once. The stamp is removed
-before the first change and written after the last check, so an interrupted set-up is repaired by
-the next one. The Horovod wheel is kept under ``$XDG_CACHE_HOME/hpcbench/wheels/<key>/``, where the
-key covers everything its binary depends on.
+What decides the environment (constraints, dependencies, this file, the kernels' sources, the
+Python, the MPI) is hashed into ``.venv/.ready``; while that matches, set-up returns at once. The
+stamp is removed before the first change and written after the last check, so an interrupted
+set-up is repaired by the next one. The Horovod wheel is kept under
+``$XDG_CACHE_HOME/hpcbench/wheels/<key>/``, where the key covers everything its binary depends on.
 
 Choices are taken from the environment:
 
@@ -40,6 +40,15 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".ready"
 LOGS = VENV / "setup-logs"
+
+INPUTS = (
+    "constraints.txt",
+    "pyproject.toml",
+    "setup.py",
+    "hpcbench/bootstrap.py",
+    "sims/kernels/build.py",
+)
+"""Files that decide the environment, beside the sources of the kernels."""
 
 PYTHON_NEEDED = (3, 11)
 HOROVOD = "0.28.1"
@@ -98,8 +107,8 @@ def main(argv: list[str]) -> int:
     with one_at_a_time():
         wanted = {
             "inputs": hash_of(
-                *((ROOT / name).read_bytes() for name in ("constraints.txt", "pyproject.toml")),
-                Path(__file__).read_bytes(),
+                *((ROOT / name).read_bytes() for name in INPUTS),
+                *(path.read_bytes() for path in sorted(ROOT.glob("sims/kernels/*.[ch]"))),
                 # An editable installation knows the packages that were there when it was made.
                 *(path.parent.name.encode() for path in sorted(ROOT.glob("*/__init__.py"))),
             ),

@@ -44,8 +44,8 @@ def script(path: Path, text: str = "#!/bin/sh\n") -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with the files that set-up reads, and no environment."""
-    for name in ("constraints.txt", "pyproject.toml", "hpcbench/bootstrap.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in bootstrap.INPUTS:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
