@@ -107,7 +107,7 @@ def all_kernels() -> Iterator[Kernel]:
         for num_points, scheme in [
             (64, "etdrk4"),
             (64, "etdab4"),
-            (64, "etd-pece"),
+            (64, "etd_pece"),
             (512, "etdrk4"),
         ]:
             yield _kuramoto_sivashinsky(random, dtype, num_points, scheme)

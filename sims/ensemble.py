@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from hpcbench.dataset import read_extents
 from hpcbench.dataset_format import Header, Layout, read_hdf5
 from hpcbench.dataset_store import CollectiveStore, Store, add_sums
 from hpcbench.dataset_writer import finish, writer_lock
-from hpcbench.errors import HpcbenchError, InputError, PartlyDone
+from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone
 from sims.placement import check_layout, choose_layout, create, look, share, share_members, told_as
 from sims.ranks import Ranks
 from sims.spec import DatasetSpec
@@ -71,23 +71,39 @@ def generate(
     disk fills up on the way.
     """
     header = spec.header()
-    if ranks.first(lambda: look(path, header, layout, resume, ranks.size)) == "complete":
+    kernel = spec.build_system().kernel_name
+
+    def look_up() -> Layout | Literal["complete"] | None:
+        return look(path, header, layout, resume, ranks.size, kernel)
+
+    if ranks.first(look_up) == "complete":
         return Generated(already_there=True, seconds=0.0, num_steps=0)
     with _only_writer(path, ranks):
         # again, because another writer may have been here in between
-        found = ranks.first(lambda: look(path, header, layout, resume, ranks.size))
+        found = ranks.first(look_up)
         if found == "complete":
             return Generated(already_there=True, seconds=0.0, num_steps=0)
         chosen = found or choose_layout(layout, ranks.size)
         ranks.together(lambda: check_layout(header, chosen, ranks.size))
+        _check_kernels(kernel, ranks)
         if found is None:
-            create(path, header, chosen, ranks)
+            create(path, header, chosen, kernel, ranks)
         begin = time.perf_counter()
         with _open_tasks(path, header, chosen, ranks) as tasks:
             num_steps = _run(spec, path, tasks, ranks)
         ranks.first(lambda: _finish(path, header))
         seconds = time.perf_counter() - begin
     return Generated(False, seconds, sum(ranks.gather(num_steps)))
+
+
+def _check_kernels(kernel: str, ranks: Ranks) -> None:
+    names = sorted(set(ranks.gather(kernel)))
+    if len(names) > 1:
+        raise EnvironmentLacks(
+            f"integration.kernel: the ranks would use {' and '.join(names)}, which round "
+            "differently; give them all one instruction set with the variable HPCBENCH_KERNELS, or "
+            'set integration.kernel to "reference"'
+        )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 
@@ -53,12 +53,13 @@ def share_members(num_members: int, rank: int, size: int) -> range:
 
 
 def look(
-    path: Path, header: Header, layout: Layout | None, resume: bool, size: int
+    path: Path, header: Header, layout: Layout | None, resume: bool, size: int, kernel: str
 ) -> Layout | Literal["complete"] | None:
     """Return what is at the path of a dataset: nothing (None), all of it, or its layout so far.
 
     Raises :class:`InputError` when something else is there, when the dataset is unfinished and
-    ``resume`` is not asked for, or when it was begun in a layout that does not fit.
+    ``resume`` is not asked for, or when it was begun in a layout that does not fit or by another
+    kernel, whose states differ in their last bits.
     """
     if not path.exists():
         parts = part_path(path, 0).parent
@@ -69,13 +70,13 @@ def look(
             )
         return None
 
-    def read(file: h5py.File) -> tuple[Header, Layout, bool]:
+    def read(file: h5py.File) -> tuple[Header, dict[str, Any], bool]:
         check_format(file, path)
         found = read_header(file, path)
         read_extents(file, path, found)
-        return found, read_generator(file)["layout"], bool(file.attrs["complete"])
+        return found, read_generator(file), bool(file.attrs["complete"])
 
-    found, begun, complete = read_hdf5(path, read)
+    found, generator, complete = read_hdf5(path, read)
     if found.content_hash() != header.content_hash():
         state = "complete" if complete else "unfinished"
         raise InputError(
@@ -89,9 +90,17 @@ def look(
             f"{path}: holds this dataset, unfinished; add --resume to continue it, or delete it "
             "to start again"
         )
+    begun: Layout = generator["layout"]
     if layout is not None and layout != begun:
         raise InputError(
             f'--layout: given "{layout}", but {path} was begun as "{begun}"; leave --layout out'
+        )
+    if (before := generator.get("kernel", kernel)) != kernel:
+        raise InputError(
+            f'integration.kernel: {path} was begun by "{before}", and here it would be continued '
+            f'by "{kernel}", which rounds differently; continue it where it was begun '
+            "(integration.kernel and the variable HPCBENCH_KERNELS choose), or delete it to start "
+            "again"
         )
     # one process can go on with any single file
     return "file" if begun == "collective" and size == 1 else begun
@@ -147,7 +156,7 @@ def check_layout(header: Header, layout: Layout, size: int) -> None:
         )
 
 
-def create(path: Path, header: Header, layout: Layout, ranks: Ranks) -> None:
+def create(path: Path, header: Header, layout: Layout, kernel: str, ranks: Ranks) -> None:
     """Make the empty files of a new dataset; called by every rank."""
     folder = part_path(path, 0).parent
 
@@ -168,7 +177,7 @@ def create(path: Path, header: Header, layout: Layout, ranks: Ranks) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         path.with_name(f"{path.name}.new").unlink(missing_ok=True)
 
-    generator = generator_description(ranks.size, layout)
+    generator = {**generator_description(ranks.size, layout), "kernel": kernel}
     members = [share_members(header.num_trajectories, r, ranks.size) for r in range(ranks.size)]
     told = told_as(InputError, f"{path}: cannot be written")
     try:

@@ -6,8 +6,9 @@ The C sources are compiled by `build` when the package is installed, once per in
 """
 
 from sims.kernels import kuramoto_sivashinsky, lorenz96
+from sims.kernels.arrays import BlownUp
 from sims.kernels.kuramoto_sivashinsky import kuramoto_sivashinsky_ensemble
-from sims.kernels.library import variant
+from sims.kernels.library import obstacle, variant
 from sims.kernels.lorenz96 import (
     HALO_LEFT,
     HALO_RIGHT,
@@ -26,9 +27,11 @@ __all__ = [
     "HALO_LEFT",
     "HALO_RIGHT",
     "MEMBER_GROUP",
+    "BlownUp",
     "kuramoto_sivashinsky_ensemble",
     "lorenz96_ensemble",
     "lorenz96_ring",
+    "obstacle",
     "ring_advance",
     "variant",
 ]

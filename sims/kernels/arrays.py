@@ -11,6 +11,10 @@ from sims.kernels.library import SUFFIXES
 OUT_OF_MEMORY = 1
 
 
+class BlownUp(InputError):
+    """A trajectory has left the range of the number format."""
+
+
 def check_states(states: np.ndarray[Any, Any], components: str) -> None:
     """Raise `InputError` unless states is a C-contiguous ``(trajectory, component)`` array."""
     if states.ndim != 2 or states.dtype not in SUFFIXES or not states.flags.c_contiguous:
@@ -81,10 +85,10 @@ def call(kernel: Any, *arguments: Any) -> None:
 
 
 def check_finite(states: np.ndarray[Any, Any], step: float) -> None:
-    """Raise `InputError` if a trajectory has left the range of the number format."""
+    """Raise `BlownUp` if a trajectory has left the range of the number format."""
     if not np.isfinite(states).all():
         lost = np.flatnonzero(~np.isfinite(states).all(axis=1))
-        raise InputError(
+        raise BlownUp(
             f"step: with {step} the states are no longer finite (first in trajectory {lost[0]}, "
             f"{lost.size} in all); take smaller steps or check the initial states"
         )

@@ -1,13 +1,14 @@
 """Coefficients of the exponential integrators for dv/dt = L v + N(v), with diagonal L."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 SERIES_TERMS = 24
 """Enough for full precision where the series is used, |z| ≤ 1.5."""
 
-Array = np.ndarray[tuple[int], np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 def phi_functions(z: Array, highest: int) -> list[Array]:

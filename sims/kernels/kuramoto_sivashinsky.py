@@ -20,7 +20,7 @@ a partner is paired with u = 0."""
 
 SMALLEST_NUM_POINTS = 16
 
-SCHEMES = ("etdrk4", "etdab4", "etd-pece")
+SCHEMES = ("etdrk4", "etdab4", "etd_pece")
 """In the order of the numbers that the kernel knows them by."""
 
 UPDATES = (
@@ -70,7 +70,7 @@ def kuramoto_sivashinsky_ensemble(
         stride between trajectories and samples. None saves nothing.
     scheme
         ``etdrk4``: 4 evaluations of the nonlinear term per step. ``etdab4``: 1, exponential
-        Adams-Bashforth of order 4. ``etd-pece``: 2, that and the corrector of order 5. The last
+        Adams-Bashforth of order 4. ``etd_pece``: 2, that and the corrector of order 5. The last
         two take their first three steps by ``etdrk4`` and are cheaper at equal accuracy, for
         steps below their limit of stability (`check_stable`).
 
@@ -218,13 +218,20 @@ def _radices(num_points: int) -> list[int]:
     return [1 << first] + [8] * ((bits - first) // 3)
 
 
+def size_obstacle(num_points: int) -> str | None:
+    """Return why the kernel cannot take this number of points, None where it can."""
+    if num_points >= SMALLEST_NUM_POINTS and not num_points & (num_points - 1):
+        return None
+    above = max(1 << (num_points - 1).bit_length(), SMALLEST_NUM_POINTS)
+    below = f"{above // 2} or " if above > SMALLEST_NUM_POINTS else ""
+    return (
+        f"{num_points} points; the compiled kernel needs a power of two from "
+        f"{SMALLEST_NUM_POINTS} on, nearest {below}{above}"
+    )
+
+
 def _check_size(num_points: int, domain_length: float) -> None:
     if not 0 < domain_length < float("inf"):
         raise InputError(f"domain_length: must be positive and finite; got {domain_length}")
-    if num_points < SMALLEST_NUM_POINTS or num_points & (num_points - 1):
-        above = max(1 << (num_points - 1).bit_length(), SMALLEST_NUM_POINTS)
-        below = f"{above // 2} or " if above > SMALLEST_NUM_POINTS else ""
-        raise InputError(
-            f"states: {num_points} points; the compiled kernel needs a power of two from "
-            f"{SMALLEST_NUM_POINTS} on, nearest {below}{above}"
-        )
+    if obstacle := size_obstacle(num_points):
+        raise InputError(f"states: {obstacle}")

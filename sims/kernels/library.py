@@ -58,6 +58,16 @@ def available() -> list[str]:
 
 
 @functools.cache
+def obstacle() -> str | None:
+    """Return why the compiled kernels cannot be used, None where they can."""
+    try:
+        load()
+    except EnvironmentLacks as error:
+        return str(error)
+    return None
+
+
+@functools.cache
 def _chosen() -> str:
     valid = available()
     asked = os.environ.get(VARIANT_VARIABLE, valid[-1])

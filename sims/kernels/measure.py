@@ -94,7 +94,7 @@ def kuramoto_sivashinsky_flops(num_points: int, scheme: str) -> float:
     and updates of the spectrum as the kernel does them.
     """
     transforms = {2: 4, 4: 16, 8: 60}
-    updates = {"etdrk4": [6, 6, 24, 4], "etdab4": [18], "etd-pece": [34, 4]}[scheme]
+    updates = {"etdrk4": [6, 6, 24, 4], "etdab4": [18], "etd_pece": [34, 4]}[scheme]
     bits = num_points.bit_length() - 4
     outer = 1 << (bits % 3 or 3)
     evaluation = 2 * (transforms[outer] + 6 * (outer - 1)) / outer + 2

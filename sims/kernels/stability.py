@@ -9,7 +9,7 @@ AMPLITUDE = 1.8
 """Speed with which the frozen field carries waves in the criterion: between the rms of the
 attractor (1.2 to 1.3) and its maximum (3.5), which is reached nowhere for long. With it, steps
 just below the limit stayed bounded on 64 trajectories over 5000 time units for L = 22 and 200 and
-over 500 for L = 1600; for L = 200, steps 1.2 times (etdab4) and 1.5 times (etd-pece) the limit
+over 500 for L = 1600; for L = 200, steps 1.2 times (etdab4) and 1.5 times (etd_pece) the limit
 blew up."""
 
 GROWTH_TOLERANCE = 1e-3

@@ -331,7 +331,7 @@ def equal_error_contest(num_trajectories: int = 1024) -> Contest:
     dtype = np.dtype(np.float64)
     start = ks_start(num_trajectories, 64, dtype)
     exact = start.copy()
-    kernels.kuramoto_sivashinsky_ensemble(exact, 22.0, 5 / 2000, 2000, scheme="etd-pece")
+    kernels.kuramoto_sivashinsky_ensemble(exact, 22.0, 5 / 2000, 2000, scheme="etd_pece")
 
     def ours(scheme: str) -> Callable[[int], Callable[[], np.ndarray]]:
         def make(num_steps: int) -> Callable[[], np.ndarray]:
@@ -352,7 +352,7 @@ def equal_error_contest(num_trajectories: int = 1024) -> Contest:
     def fewest(make: Callable[[int], Callable[[], np.ndarray]], first: int) -> int:
         return next(n for n in range(first, 200) if error(make(n)) <= TARGET_ERROR)
 
-    fastest = ("ours", "etd-pece", 20)
+    fastest = ("ours", "etd_pece", 20)
     for name, scheme, first in [
         fastest,
         ("ours, etdab4", "etdab4", 56),

@@ -43,6 +43,24 @@ def test_halving_the_step_divides_the_error_by_sixteen(scheme: str) -> None:
         assert 14 < coarse / fine < 18
 
 
+@pytest.mark.parametrize(("scheme", "order"), [("etdab4", 4), ("etd_pece", 5)])
+def test_order_of_the_multistep_schemes(scheme: str, order: int) -> None:
+    parameters = KuramotoSivashinskyParameters(num_points=16, domain_length=22.0)
+    system = KuramotoSivashinsky(parameters, scheme, "reference")
+    start = system.initial_states(8, range(4))
+    KuramotoSivashinsky(parameters).advance(start, 0.125, 800, 800)
+
+    def end(size: float) -> np.ndarray:
+        states, num_steps = start.copy(), round(1 / size)
+        system.advance(states, size, num_steps, num_steps)
+        return states
+
+    exact = end(1 / 1024)
+    errors = [np.linalg.norm(end(size) - exact) for size in (1 / 32, 1 / 64, 1 / 128)]
+    for coarse, fine in itertools.pairwise(errors):
+        assert 0.8 * 2**order < coarse / fine < 1.25 * 2**order
+
+
 def nonlinear(v: np.ndarray) -> np.ndarray:
     return np.stack([v[..., 1] ** 2, -v[..., 0] * v[..., 1]], axis=-1)
 

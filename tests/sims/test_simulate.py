@@ -142,6 +142,22 @@ def test_what_is_there_is_not_made_twice(
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == (before, changed)
 
 
+def test_a_dataset_is_not_continued_by_another_kernel(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as context:
+        interrupt(context, 3, KeyboardInterrupt())
+        assert main(["simulate", "small.toml", "--out", "x.h5"]) == 130
+    arguments = ["small.toml", "--out", "x.h5", "--resume"]
+    fails(
+        capsys, 2, [*arguments, "--integration.kernel=reference"],
+        'was begun by "compiled ', 'continued by "reference"',
+    )  # fmt: skip
+    assert main(["simulate", *arguments]) == 0
+    with open_dataset("x.h5") as dataset:
+        assert dataset.generator["kernel"].startswith("compiled ")
+
+
 def test_another_dataset_is_not_overwritten(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

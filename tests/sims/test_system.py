@@ -1,25 +1,41 @@
 """What every system in the registry must hold to, whichever comes next."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from hpcbench.errors import InputError
 from sims.placement import MEMBER_GROUP
 from sims.registry import SYSTEMS
 from sims.seeding import member_generator
-from sims.system import System
+from sims.system import Kernel, System
 
-PARAMETERS = {
-    "lorenz96": ({"num_sites": 11, "forcing": 8.0}, 0.01),
-    "kuramoto_sivashinsky": ({"num_points": 34, "domain_length": 22.0}, 0.25),
-}
-"""System → parameters and step; sizes are odd multiples so that no vector register fits them."""
+LORENZ96 = {"num_sites": 11, "forcing": 8.0}
+KURAMOTO_SIVASHINSKY = {"num_points": 34, "domain_length": 22.0}
+
+CASES: list[tuple[str, dict[str, Any], float, str, Kernel]] = [
+    # system, parameters, step, scheme, kernel; sizes that fit no vector register, where possible
+    ("lorenz96", LORENZ96, 0.01, "rk4", "compiled"),
+    ("lorenz96", LORENZ96, 0.01, "rk4", "reference"),
+    *(
+        ("kuramoto_sivashinsky", {**KURAMOTO_SIVASHINSKY, "num_points": points}, step, scheme, kind)
+        for points, kind in ((32, "compiled"), (34, "reference"))
+        for scheme, step in (("etdrk4", 0.25), ("etdab4", 0.05), ("etd_pece", 0.125))
+    ),
+]
 
 
-@pytest.fixture(params=SYSTEMS)
+@pytest.fixture(params=CASES, ids=lambda case: "-".join([case[0], *case[3:]]))
 def case(request: pytest.FixtureRequest) -> tuple[System, float]:
-    parameters, step = PARAMETERS[request.param]
-    cls = SYSTEMS[request.param]
-    return cls(cls.Parameters(**parameters)), step
+    name, parameters, step, scheme, kernel = request.param
+    cls = SYSTEMS[name]
+    return cls(cls.Parameters(**parameters), scheme, kernel), step
+
+
+def test_every_system_and_scheme_is_tested() -> None:
+    tested = {(case[0], case[3]) for case in CASES}
+    assert tested == {(name, s) for name, system in SYSTEMS.items() for s in system.schemes}
 
 
 def test_name_and_docstring_with_the_equation_first(case: tuple[System, float]) -> None:
@@ -70,3 +86,25 @@ def test_random_numbers_of_a_member_are_fixed() -> None:
     np.testing.assert_array_equal(
         raw, np.random.Philox(key=(2 << 64) + 1).random_raw(2), strict=True
     )
+
+
+@pytest.mark.parametrize("scheme", ["etdrk4", "etdab4", "etd_pece"])
+def test_compiled_and_reference_steps_agree(scheme: str) -> None:
+    cls = SYSTEMS["kuramoto_sivashinsky"]
+    parameters = cls.Parameters(num_points=64, domain_length=22.0)
+    compiled, reference = (cls(parameters, scheme, k) for k in ("compiled", "reference"))
+    assert compiled.kernel_name.startswith("compiled ")
+    assert reference.kernel_name == "reference"
+    states = compiled.initial_states(11, range(5))
+    again = states.copy()
+    compiled.advance(states, 0.05, 40, 40)
+    reference.advance(again, 0.05, 40, 40)
+    np.testing.assert_allclose(states, again, rtol=0, atol=1e-12)
+
+
+def test_automatic_choice_of_the_kernel() -> None:
+    cls = SYSTEMS["kuramoto_sivashinsky"]
+    for num_points, compiled in ((64, True), (96, False)):
+        assert cls(cls.Parameters(num_points=num_points, domain_length=36.0)).compiled == compiled
+    with pytest.raises(InputError, match=r"96 points; the compiled kernel needs a power of two"):
+        cls(cls.Parameters(num_points=96, domain_length=36.0), kernel="compiled")
