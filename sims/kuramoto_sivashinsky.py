@@ -56,8 +56,8 @@ class KuramotoSivashinsky(System):
     EXPONENTS: ClassVar[dict[float, tuple[float, str]]] = {
         22.0: (0.0475, "tangent dynamics; 0.048 in Cvitanović et al. 2010, doi:10.1137/070705623"),
         36.0: (0.080, "Edson et al. 2019, doi:10.1017/S1446181119000105"),
-        60.0: (0.089, "tangent dynamics, between 0.086 and 0.091"),
-        100.0: (0.093, "tangent dynamics"),
+        60.0: (0.089, "tangent dynamics; 0.085 by tests/validation/test_lyapunov_reference.py"),
+        100.0: (0.093, "tangent dynamics; 0.091 by tests/validation/test_lyapunov_reference.py"),
         200.0: (0.094, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
     }
     """L → largest Lyapunov exponent and its source."""
