@@ -48,7 +48,10 @@ from hpcbench.windows import RowRandom, WindowPlan, read_windows
 TAKES_OVERRIDES = True
 
 FLUSH_STEPS = 20
-"""Steps between two agreements of the ranks on the loss, on stopping and on the heartbeat."""
+"""Steps between two agreements of the ranks on the loss and on stopping."""
+
+HEARTBEAT_SECONDS = 0.2
+"""Least time between two heartbeats, which wait for the disk."""
 
 NUM_VALIDATION_ROWS = 32
 NUM_TIMING_WARM_UP = 10
@@ -184,6 +187,8 @@ class _Training:
         energy = EnergyMeter()
         self._listen()
         watchdog = Watchdog.from_environment(self.directory.path, ranks.rank)
+        self._status("running", first)
+        heartbeat = clock()
 
         with progress(self.num_steps, "training", ranks.is_first) as advance:
             advance(first)
@@ -201,7 +206,9 @@ class _Training:
                     advance(done - unshared, f"loss {self.history.loss[step]:.3e}")
                     self._refuse_divergence(unshared, done)
                     unshared = done
-                    self._status("running", done)
+                    if clock() - heartbeat >= HEARTBEAT_SECONDS:
+                        self._status("running", done)
+                        heartbeat = clock()
                     stop = ranks.largest(self.stop_signal)
                     # validate before saving, so that a resumed run has the same history
                     if validate or last:
