@@ -182,6 +182,7 @@ def advance_task(spec: DatasetSpec[Any], task: Task) -> Iterator[int]:
     """
     system, step, every = spec.build_system(), spec.integration.step, spec.steps_per_sample
     store, members = task.store, task.members
+    num_training = max(0, spec.split_counts()[0] - members.start)  # they come first
     samples = np.empty((0, 0, 0))
     if store.progress:
         states, sums = store.resume(members)
@@ -203,7 +204,7 @@ def advance_task(spec: DatasetSpec[Any], task: Task) -> Iterator[int]:
         num_steps = out.shape[1] * every
         system.advance(states, step, num_steps, every, out)
         _check_finite(spec, members, states)
-        add_sums(sums, samples)
+        add_sums(sums[:num_training], samples[:num_training])
         store.write(block, members, samples, states, sums)
         yield num_steps * len(members)
         store.mark(block)
