@@ -1,56 +1,44 @@
-"""The Lyapunov exponents that forecasts are scored with, against ones measured here.
-
-The exponent is the mean growth rate of the distance of two nearby trajectories, brought back to
-its first size before it leaves the linear range (G. Benettin et al. 1980,
-doi:10.1007/BF02128236).
-"""
-
-from pathlib import Path
+"""Lyapunov spectrum of Lorenz-96 by the program that measures it for trained models."""
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-import sims.spec
-from sims.spec import read_spec
+from hpcbench.lyapunov_model import lyapunov_spectrum
 
 pytestmark = pytest.mark.validation
 
-DISTANCE = 1e-7
-AGREEMENT = 0.03
-"""Relative: what the published values differ by among themselves."""
-
-CASES = {
-    # specification: members, spin-up, model time averaged over, model time between two returns
-    "lorenz96_f8": (128, 20.0, 60.0, 0.5),
-    "lorenz96_f10": (128, 20.0, 60.0, 0.5),
-    "kuramoto_sivashinsky_l22": (64, 200.0, 1500.0, 5.0),
-    "kuramoto_sivashinsky_l36": (48, 200.0, 800.0, 5.0),
-    "kuramoto_sivashinsky_l60": (48, 200.0, 800.0, 5.0),
-    "kuramoto_sivashinsky_l100": (32, 200.0, 800.0, 5.0),
-    "kuramoto_sivashinsky_l200": (32, 200.0, 800.0, 5.0),
-}
+STEP = 0.02
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_reference_exponent(name: str) -> None:
-    members, spin_up, duration, interval = CASES[name]
-    spec = read_spec(Path(sims.spec.__file__).parent / "specs" / f"{name}.toml")
-    system, step = spec.build_system(), spec.integration.step
-    states = system.initial_states(11, range(members))
-    spin_up_steps, num_steps = round(spin_up / step), round(interval / step)
-    system.advance(states, step, spin_up_steps, spin_up_steps)
-    shift = np.random.default_rng(0).normal(size=states.shape)
-    if spec.system == "kuramoto_sivashinsky":
-        shift -= shift.mean(axis=1, keepdims=True)  # the mean is conserved: not a direction
-    rates = []
-    for _ in range(round(duration / interval)):
-        shift *= DISTANCE / np.linalg.norm(shift, axis=1, keepdims=True)
-        both = np.concatenate([states, states + shift])
-        system.advance(both, step, num_steps, num_steps)
-        states, shift = both[:members], both[members:] - both[:members]
-        rates.append(np.log(np.linalg.norm(shift, axis=1) / DISTANCE) / interval)
-    settled = np.array(rates)[len(rates) // 6 :].mean(axis=0)  # after the shift has turned
-    error = settled.std(ddof=1) / np.sqrt(members)
-    reference, _ = system.reference_lyapunov_exponent() or (np.nan, "")
-    print(f"{name}: {settled.mean():.4f} ± {error:.4f}, reference {reference}")
-    assert settled.mean() == pytest.approx(reference, abs=AGREEMENT * reference + 3 * error)
+def slope(x: Tensor) -> Tensor:
+    return (x.roll(-1, -1) - x.roll(2, -1)) * x.roll(1, -1) - x + 8.0
+
+
+def step(x: Tensor) -> Tensor:
+    a = slope(x)
+    b = slope(x + STEP / 2 * a)
+    c = slope(x + STEP / 2 * b)
+    d = slope(x + STEP * c)
+    return x + STEP / 6 * (a + 2 * b + 2 * c + d)
+
+
+def test_lorenz96_40_sites() -> None:
+    """Published: λ₁ = 1.68 (Vlachas et al. 2020), 13 exponents not negative, D_KY = 27.1.
+
+    The divergence of the flow is −1 per site, so the exponents sum to −40.
+    """
+    states = 8 + torch.randn(16, 40, generator=torch.manual_seed(0), dtype=torch.float64)
+    found = lyapunov_spectrum(
+        step, states, 40, 1500, interval=STEP, transient=1000, steps_between_qr=5
+    )
+    assert found.exponents[0] == pytest.approx(1.68, abs=0.05)
+    assert found.standard_error[0] < 0.03
+    np.testing.assert_allclose(found.exponents[1:4], [1.52, 1.34, 1.16], atol=0.08)
+    assert found.exponents[-1] == pytest.approx(-4.93, abs=0.1)
+    assert found.exponents.sum() == pytest.approx(-40, abs=0.02)
+    # 13 exponents are not negative, the last of them that of the flow's direction
+    assert found.exponents[11] > 0.05
+    assert found.exponents[14] < -0.05
+    assert found.dimension == pytest.approx(27.1, abs=0.3)
