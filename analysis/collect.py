@@ -1,7 +1,7 @@
 """Run records of any number of studies in one tidy frame; what failed or is missing stays in it.
 
-A run directory is one that holds ``result.json``, ``run.json`` or ``status.json``. Whatever state
-it is in, it becomes exactly one row: a record that cannot be read is a row with the state
+A run directory is one that holds one of :data:`MARKS`. Whatever state it is in, it
+becomes exactly one row: a record that cannot be read is a row with the state
 ``unreadable`` and a reason, never an exception.
 """
 
@@ -17,7 +17,7 @@ from analysis.cache import CONTAINER, OPEN, Folder, load, settled_stamp, store
 from analysis.records import Gathered, describe, read_document, read_run, table
 from hpcbench.errors import InputError, nearest
 
-MARKS = ("result.json", "run.json", "status.json")
+MARKS = ("result.json", "run.json", "status.json", "attempt.json")
 """A directory that holds one of these is a run directory."""
 
 COLUMNS = (

@@ -106,7 +106,7 @@ def centres(runs: pd.DataFrame, variables: Sequence[str]) -> tuple[pd.DataFrame,
     return frame, values
 
 
-def fit(law: Law, runs: pd.DataFrame) -> Fit:
+def fit(law: Law, runs: pd.DataFrame, cross_validate: bool = True) -> Fit:
     """Fit a law to runs.
 
     Parameters
@@ -115,6 +115,8 @@ def fit(law: Law, runs: pd.DataFrame) -> Fit:
         What to fit.
     runs
         One row per run: the law's variables and ``seconds`` (positive).
+    cross_validate
+        Whether to predict each point from the others, which takes most of the time.
 
     Returns
     -------
@@ -143,9 +145,15 @@ def fit(law: Law, runs: pd.DataFrame) -> Fit:
         [value - math.log(centre) for value, centre in zip(logs, fitted, strict=True)]
     )
     return Fit(
-        law, parameters, unidentified(law, parameters), aicc(residuals, len(estimate)),
-        left_out_error(law, variables, points), samples, largest, points,
-    )  # fmt: skip
+        law=law,
+        parameters=parameters,
+        not_identifiable=unidentified(law, parameters, int(points["n"].max())),
+        aicc=aicc(residuals, len(estimate)),
+        left_out_error=left_out_error(law, variables, points) if cross_validate else math.nan,
+        samples=samples,
+        largest=largest,
+        points=points,
+    )
 
 
 def least_squares(law: Law, variables: Mapping[str, Array], seconds: Array, counts: Array) -> Array:
@@ -163,13 +171,14 @@ def least_squares(law: Law, variables: Mapping[str, Array], seconds: Array, coun
 
     def residual(values: Any) -> Array:
         theta = [float(values[name]) * s for name, s in zip(law.parameters, scales, strict=True)]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = weights * np.log(law.seconds(variables, *theta) / seconds)
+        error = weights * np.log(law.seconds(variables, *theta) / seconds)
         return np.nan_to_num(error, nan=1e3, posinf=1e3, neginf=-1e3)
 
-    result = lmfit.minimize(
-        residual, parameters, method="least_squares", calc_covar=False, max_nfev=2000
-    )
+    # lmfit's own covariance, which is not used, divides by zero when the fit is exact.
+    with np.errstate(all="ignore"):
+        result = lmfit.minimize(
+            residual, parameters, method="least_squares", calc_covar=False, max_nfev=2000
+        )
     return np.array([result.params[name].value for name in law.parameters]) * scales
 
 
@@ -224,8 +233,10 @@ def log_seconds(law: Law, variables: Mapping[str, Array], theta: Array) -> Array
     return np.log(np.maximum(seconds, 1e-30))
 
 
-def unidentified(law: Law, parameters: Mapping[str, Interval]) -> dict[str, str]:
+def unidentified(law: Law, parameters: Mapping[str, Interval], most_runs: int) -> dict[str, str]:
     """Return the parameters whose interval reaches a bound, with what is known of them."""
+    if most_runs < 2:
+        return {"": "one run at every point: no spread to resample"}
     reasons = {}
     for name, interval in parameters.items():
         low, high = law.bounds[name]

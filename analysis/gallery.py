@@ -12,6 +12,7 @@ from analysis.plots.style import Picture, file_name
 from analysis.scaling_fits import CurveFits, law_curves
 from analysis.series import Forecasts, Training, read_forecasts, read_training
 from analysis.study import Study
+from analysis.timeline import spans
 
 MAX_CURVES = 6
 """Curves in one picture; more cannot be told apart."""
@@ -197,8 +198,8 @@ def run_pictures(study: Study) -> list[Picture]:
     if widest is not None:
         name, seconds = widest
         pictures.append(plots.rank_heat_map(seconds, title=f"Step time of every rank ({name})"))
-    if study.jobs["run"].nunique() > 1:
-        pictures.append(plots.gantt(study.jobs))
+    if len(study.attempts) > 1:
+        pictures.append(plots.gantt(spans(study.attempts)))
     return pictures
 
 

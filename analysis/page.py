@@ -9,6 +9,9 @@ import jinja2
 from analysis.sections import Section
 from analysis.tables import reader_table
 
+REM_PER_INCH = 10
+"""Size of a picture on the page: its 160 dots per inch at 16 pixels per rem."""
+
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -41,7 +44,13 @@ def render_page(
                 for table in section.tables
             ],
             "pictures": [
-                {"title": p.title, "alt": p.alt, "uri": p.data_uri(), "name": p.name}
+                {
+                    "title": p.title,
+                    "alt": p.alt,
+                    "uri": p.data_uri(),
+                    "name": p.name,
+                    "width": round(p.figure.get_figwidth() * REM_PER_INCH),
+                }
                 for p in section.pictures
             ],
         }

@@ -44,6 +44,7 @@ def place(run: Path | str) -> tuple[int, str]:
     hosts = {str(rank.get("host")) for rank in known}
     slurm = known[0].get("slurm") if known else None
     job = slurm.get("SLURM_JOB_ID") if isinstance(slurm, Mapping) else None
+    job = job or read_document(Path(run) / "attempt.json")[0].get("job_id")
     return max(len(hosts), 1), str(job or run)
 
 

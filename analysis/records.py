@@ -118,7 +118,16 @@ def read_run(directory: str, files: set[str], gathered: Gathered) -> dict[str, A
 
 
 def unfinished(directory: str, files: set[str]) -> dict[str, Any]:
-    """Return state and reason of a run without result, from its heartbeat."""
+    """Return state and reason of a run without result.
+
+    Who started the ranks (attempt.json) knows best how they ended; while they run, their own
+    heartbeat (status.json) does.
+    """
+    if "attempt.json" in files:
+        attempt, _ = read_document(f"{directory}/attempt.json")
+        state = str(attempt.get("state", "running"))
+        if state not in ("running", "done"):
+            return {"state": state, "reason": str(attempt.get("reason") or "")}
     if "status.json" not in files:
         return {"state": "interrupted", "reason": "no result.json and no status.json"}
     status, problem = read_document(f"{directory}/status.json")

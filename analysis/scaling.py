@@ -150,14 +150,23 @@ def scaling_groups(collection: Collection) -> pd.DataFrame:
     modes = {study: mode_of(content) for study, content in collection.studies.items()}
     frame["mode"] = [modes.get(study, "strong") for study in frame["study"]]
     # A configuration is hashed once, however many runs share it.
-    known: dict[tuple[Any, ...], str] = {}
-    groups = []
-    for key in zip(frame["config_hash"], frame["mode"], frame["dataset"], strict=True):
+    known: dict[tuple[str, str], str] = {}
+    works = []
+    for key in zip(frame["config_hash"], frame["mode"], strict=True):
         if key not in known:
-            work = work_of(collection.configs.get(key[0], {}), key[1])
-            known[key] = content_hash([work, str(key[2])], 8)
-        groups.append(known[key])
-    frame["group"] = groups
+            known[key] = content_hash(work_of(collection.configs.get(key[0], {}), key[1]), 8)
+        works.append(known[key])
+    frame["work"] = works
+    # A point that never started does not know its dataset's content: it belongs to the runs of
+    # the same work where these agree on one.
+    datasets = {work: d.dropna().unique() for work, d in frame.groupby("work")["dataset"]}
+    only = {work: found[0] for work, found in datasets.items() if len(found) == 1}
+    absent = frame["state"] == "missing"
+    frame.loc[absent, "dataset"] = frame.loc[absent, "work"].map(only)
+    frame["group"] = [
+        content_hash([work, str(dataset)], 8)
+        for work, dataset in zip(frame["work"], frame["dataset"], strict=True)
+    ]
     return frame
 
 

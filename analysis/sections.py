@@ -77,6 +77,11 @@ TIMINGS = (
     numeric("p99_seconds", "p99, s"), numeric("max_seconds", "max, s"), whole("outliers"),
     numeric("drift"), numeric("autocorrelation"),
 )  # fmt: skip
+ATTEMPTS = (
+    plain("run"), plain("state"), whole("ranks"), plain("site"), plain("job_id", "job"),
+    plain("nodes"), numeric("queue_seconds", "queue, s"), numeric("launch_seconds", "launch, s"),
+    numeric("init_seconds", "init, s"), numeric("run_seconds", "run, s"),
+)  # fmt: skip
 UNFINISHED = (plain("study"), plain("run"), plain("state"), plain("reason"))
 
 MAX_READER_ROWS = 200
@@ -178,11 +183,17 @@ def scaling_section(study: Study) -> Section:
 
 def runs_section(study: Study) -> Section:
     """Return how the runs went, step by step."""
+    started = study.attempts[study.attempts["run_seconds"].notna()]
     return Section(
         "Runs",
         "Nothing is removed from a timing: outliers (Tukey), drift and dependence between steps "
         "are counted here, and a detected warm-up longer than the one taken off is a warning.",
-        table("timings", "Steps of the finished runs", study.timings, TIMINGS),
+        [
+            *table("timings", "Steps of the finished runs", study.timings, TIMINGS),
+            *table(
+                "attempts", "Where the attempts ran, and how long they waited", started, ATTEMPTS
+            ),
+        ],
         run_pictures(study),
     )
 

@@ -15,7 +15,7 @@ from analysis.fitting import Fit
 from analysis.fractions import fraction_table
 from analysis.quality import quality_table
 from analysis.ranking import method_ranks, pareto_front, score_correlations
-from analysis.scaling import Curve, raw_points, read_curves, scaling_table
+from analysis.scaling import MAX_SERIES, Curve, raw_points, read_curves, scaling_table
 from analysis.scaling_fits import (
     CurveFits,
     allreduce_runs,
@@ -24,7 +24,7 @@ from analysis.scaling_fits import (
     fits_table,
     projections,
 )
-from analysis.timeline import timeline
+from analysis.timeline import attempt_table
 from analysis.timings import timing_table
 
 
@@ -41,7 +41,7 @@ class Study:
     project
         Number of ranks the laws are asked to project to, or None.
     accuracy, scaling, points, fit_rows, projected, fractions, quality, timings, ranks,
-    correlations, back_ends, jobs, allreduce
+    correlations, back_ends, attempts, allreduce
         The tables.
     """
 
@@ -61,7 +61,7 @@ class Study:
     ranks: pd.DataFrame
     correlations: pd.DataFrame
     back_ends: pd.DataFrame
-    jobs: pd.DataFrame
+    attempts: pd.DataFrame
     allreduce: pd.DataFrame
 
 
@@ -97,7 +97,7 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
         ranks=method_ranks(accuracy),
         correlations=score_correlations(collection.frame),
         back_ends=back_end_table(curves),
-        jobs=timeline(collection.frame),
+        attempts=attempt_table(collection.frame.head(MAX_SERIES)),
         allreduce=allreduce,
     )
 

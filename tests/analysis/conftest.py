@@ -102,7 +102,10 @@ class RunWriter:
         self.provenance(directory.path, ranks, backend, provenance or {})
         directory.status("done", len(steps), len(steps))
         directory.result(
-            "train", "done", [Metric(key, value, unit) for key, (value, unit) in values.items()],
+            "train", "done", [
+                Metric(key, value, unit, n=64 if key.startswith("vpt") else 1)
+                for key, (value, unit) in values.items()
+            ],
             ranks=ranks, backend=backend,
             command=["hpcbench", "train", "spec with space.toml", "--out", f"runs/{name}"],
         )  # fmt: skip
@@ -176,6 +179,18 @@ class RunWriter:
         directory.open(resume=False)
         assert directory.run["config_hash"] == content_hash({"config": config, "dataset": dataset})
         return directory
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the record cache of a test to itself."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def run_writer() -> type[RunWriter]:
+    """The writer itself, for fixtures that outlive a test."""
+    return RunWriter
 
 
 @pytest.fixture

@@ -44,4 +44,14 @@ def test_a_corrupt_forecast_file_leaves_the_recorded_metrics(runs: Any) -> None:
     (path / "forecast.h5").write_bytes(b"\x89HDF\r\n\x1a\n half")
     row = accuracy_table(collect([runs.root])).iloc[0]
     assert row["vpt_mean"] == pytest.approx(4.0)
-    assert np.isnan(row["vpt_low"])
+    assert row["interval_from"] == "standard error"
+    assert row["vpt_high"] - row["vpt_low"] == pytest.approx(2 * 1.96 * row["vpt_standard_error"])
+
+
+def test_many_runs_are_not_opened_one_by_one(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.accuracy.MAX_SERIES", 1)
+    for k in range(2):
+        (runs.done(f"a{k}", vpt=4.0) / "forecast.h5").write_text("never opened")
+    table = accuracy_table(collect([runs.root]))
+    assert list(table["interval_from"]) == ["standard error"] * 2
+    assert list(table["n"]) == [64, 64]

@@ -10,10 +10,14 @@ from analysis.statistics import (
     autocorrelation,
     block_length,
     hierarchical_medians,
+    hodges_lehmann,
+    holm,
     mean_interval,
     median_interval,
+    permutation_test,
     rank_bounds,
     ratio_interval,
+    repeats_wanted,
 )
 
 
@@ -83,3 +87,40 @@ def test_runs_of_one_allocation_are_resampled_together() -> None:
 def test_resampling_is_reproducible() -> None:
     runs = [np.random.default_rng(seed).random(50) for seed in range(6)]
     assert ratio_interval(runs, runs[::-1]) == ratio_interval(runs, runs[::-1])
+
+
+def test_hodges_lehmann_is_the_median_of_pairwise_means() -> None:
+    # pairs of (1, 2, 9): 1, 1.5, 5, 2, 5.5, 9
+    assert hodges_lehmann(np.array([1.0, 2.0, 9.0])) == 3.5
+    assert list(hodges_lehmann(np.array([[1.0, 1.0], [1.0, 3.0]]))) == [1.0, 2.0]
+
+
+def test_permutation_test_enumerates_all_splits() -> None:
+    # Of the 70 splits only the observed one and its mirror are as far apart.
+    assert permutation_test([1.0, 1.1, 1.2, 1.3], [2.0, 2.1, 2.2, 9.3]) == pytest.approx(2 / 70)
+    assert permutation_test([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == 1.0
+    assert math.isnan(permutation_test([], [1.0]))
+
+
+def test_permutation_test_samples_large_groups_and_is_uniform_under_the_null() -> None:
+    rng = np.random.default_rng(3)
+    p = [permutation_test(rng.lognormal(size=15), rng.lognormal(size=15)) for _ in range(60)]
+    assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.2)
+
+
+def test_holm_adjusts_in_steps() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
+    assert len(holm([])) == 0
+
+
+def test_repeats_go_on_until_the_interval_is_narrow_enough() -> None:
+    rng = np.random.default_rng(0)
+    assert repeats_wanted([]) == 6
+    assert repeats_wanted([1.0] * 4) == 2
+    assert repeats_wanted(1 + 0.01 * rng.standard_normal(6)) == 0
+    noisy = 1 + 0.5 * rng.random(6)
+    more = repeats_wanted(noisy)
+    assert 0 < more <= 14
+    assert repeats_wanted(1 + rng.random(20)) == 0
+    assert repeats_wanted([1.0, 2.0, 3.0], minimum=3) == 1

@@ -1,0 +1,74 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.collect import collect
+from analysis.quality import quality_factors, quality_table
+from analysis.scaling import read_curves
+
+# Computed from the published MLPerf HPC v1.0 logs: ranks, speed-up of the time to solution,
+# epochs; then E_tts, E_alg, E_sys, to the two digits that the inputs allow.
+GOLDEN = [
+    ("CosmoFlow JUWELS", (512, 1024), 1.16, (43, 69), (0.58, 0.62, 0.93)),
+    ("CosmoFlow NVIDIA", (128, 1024), 3.62, (18.2, 34.4), (0.45, 0.53, 0.86)),
+    ("DeepCAM JUWELS", (1024, 2048), 1.07, (13, 22.2), (0.53, 0.59, 0.91)),
+    ("DeepCAM NVIDIA", (512, 2048), 1.59, (16, 23.8), (0.40, 0.67, 0.59)),
+    ("DeepCAM Piz Daint", (128, 1024), 2.81, (9, 23.2), (0.35, 0.39, 0.91)),
+]
+
+
+@pytest.mark.parametrize(("name", "ranks", "speed_up", "epochs", "expected"), GOLDEN,
+                         ids=[row[0] for row in GOLDEN])  # fmt: skip
+def test_published_rows(
+    name: str,
+    ranks: tuple[int, int],
+    speed_up: float,
+    epochs: tuple[float, float],
+    expected: tuple[float, float, float],
+) -> None:
+    base, now = ((p, t, e) for p, t, e in zip(ranks, (speed_up, 1.0), epochs, strict=True))
+    found = quality_factors(base, now)
+    assert found["speed_up"] == pytest.approx(speed_up)
+    values = (found["e_tts"], found["e_algorithmic"], found["e_system"])
+    # The inputs are rounded to three digits, so the last digit of the results may differ by one.
+    assert values == pytest.approx(expected, abs=0.0101)
+    assert found["e_tts"] == pytest.approx(found["e_system"] * found["e_algorithmic"], rel=1e-12)
+
+
+def test_recorded_targets(runs: Any) -> None:
+    for ranks, seconds, samples in ((1, 100.0, 1e5), (2, 60.0, 1.1e5)):
+        for k in range(6):
+            metrics = {"time_to_target_seconds": (seconds * (1 + 0.001 * k), "s"),
+                       "samples_to_target": (samples, "1")}  # fmt: skip
+            runs.done(f"p{ranks}-{k}", ranks, metrics=metrics, vpt=None)
+    table = quality_table(read_curves(collect([runs.root])), {}).set_index("ranks")
+    assert table.loc[2, "e_algorithmic"] == pytest.approx(1 / 1.1)
+    assert table.loc[2, "e_tts"] == pytest.approx(100 / 60 / 2)
+    assert table.loc[2, "e_tts_low"] < table.loc[2, "e_tts"] < table.loc[2, "e_tts_high"]
+    assert table.loc[2, "n_reached"] == 6
+
+
+def test_targets_from_validation_losses(runs: Any) -> None:
+    runs.study(study={"name": "s"}, quality={"metric": "validation_loss", "target": 0.5})
+    for ranks in (1, 2):
+        runs.done(f"p{ranks}", ranks, step_seconds=[0.1 / ranks] * 100, vpt=None)
+    collection = collect([runs.root])
+    table = quality_table(read_curves(collection), collection.studies)
+    # The losses are those of steps 0, 20, 40 …: exp(-t/40) · 1.1 falls under 0.5 at step 40.
+    assert list(table["effort_to_target"]) == [40 * 512, 40 * 512]
+    assert table["seconds_to_target"].to_numpy() == pytest.approx([4.0, 2.0])
+    assert table["e_tts"].to_numpy() == pytest.approx([1.0, 1.0])
+
+
+def test_no_target_no_rows(runs: Any) -> None:
+    runs.done("a", 1)
+    assert quality_table(read_curves(collect([runs.root])), {}).empty
+
+
+def test_a_target_nobody_reached_has_no_rows(runs: Any) -> None:
+    runs.study(study={"name": "s"}, quality={"metric": "validation_loss", "target": 1e-9})
+    runs.done("a", 1)
+    collection = collect([runs.root])
+    assert quality_table(read_curves(collection), collection.studies).empty
+    assert np.isfinite(collection.frame["ranks"]).all()

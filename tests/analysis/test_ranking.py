@@ -1,0 +1,63 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.ranking import method_ranks, pareto_front, score_correlations
+
+
+def accuracy(methods: dict[str, float], seeds: int = 6, noise: float = 0.1) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    return pd.DataFrame(
+        [
+            {"state": "done", "system": "lorenz96", "parameters": "F=8", "model": "lstm",
+             "method": method, "seed": seed, "vpt_mean": mean + noise * rng.standard_normal()}
+            for method, mean in methods.items()
+            for seed in range(seeds)
+        ]
+    )  # fmt: skip
+
+
+def test_methods_are_ranked_and_clear_losers_named() -> None:
+    table = method_ranks(accuracy({"tbptt": 4.0, "noise": 4.02, "esn": 2.0}))
+    assert set(table["method"][:2]) == {"tbptt", "noise"}
+    assert list(table["verdict"]) == ["best", "undecided", "worse"]
+    assert table["mean_rank"].iloc[2] == pytest.approx(3.0)
+    assert table["vpt"].iloc[2] == pytest.approx(2.0, abs=0.1)
+
+
+def test_few_seeds_decide_nothing() -> None:
+    assert list(method_ranks(accuracy({"a": 4.0, "b": 2.0}, seeds=3))["verdict"]) == [
+        "best",
+        "undecided",
+    ]
+
+
+def test_nothing_scored() -> None:
+    frame = accuracy({"a": 1.0}).assign(state="failed")
+    assert method_ranks(frame).empty
+
+
+def test_pareto_front() -> None:
+    cost = pd.Series([1.0, 2.0, 2.0, 3.0, np.nan, 4.0])
+    skill = pd.Series([1.0, 3.0, 2.0, 3.0, 9.0, 5.0])
+    assert list(pareto_front(cost, skill)) == [True, True, False, False, False, True]
+
+
+def test_embedding_scores_that_go_with_skill() -> None:
+    rng = np.random.default_rng(0)
+    vpt = rng.random(30)
+    frame = pd.DataFrame(
+        {
+            "state": "done",
+            "metric.vpt_mean": vpt,
+            "metric.embedding_rank": vpt**3,
+            "metric.embedding_noise": rng.random(30),
+            "metric.embedding_constant": 1.0,
+        }
+    )
+    table = score_correlations(frame).set_index("score")
+    assert list(table.index) == ["rank", "noise"]
+    assert table.loc["rank", "rho"] == pytest.approx(1.0)
+    assert table.loc["rank", "p_value"] < 0.01
+    assert table.loc["noise", "p_value"] > 0.05
+    assert score_correlations(pd.DataFrame({"state": ["done"]})).empty
