@@ -156,7 +156,7 @@ class _Training:
         self.method.prepare(ranks, self.schedule_steps)
         self.attached: nn.Module = self.method
         if self.method.OWNS_UPDATE:
-            self.optimizer = build_optimizer("sgd", {}, self.forecaster.head.parameters())
+            self.optimizer = torch.optim.SGD(self.forecaster.head.parameters())  # stands idle
         else:
             optimizer = build_optimizer(
                 settings.optimizer, settings.optimizer_options, self.method.parameters()

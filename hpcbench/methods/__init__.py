@@ -18,13 +18,17 @@ METHODS = {
     "fast_split": "hpcbench.methods.fast_split:FastSplit",
     "fast_trace": "hpcbench.methods.fast_trace:FastTrace",
     "generalized_forcing": "hpcbench.methods.generalized_forcing:GeneralizedForcing",
+    "hessian_free": "hpcbench.methods.hessian_free:HessianFree",
+    "levenberg_marquardt": "hpcbench.methods.levenberg_marquardt:LevenbergMarquardt",
     "multi_step": "hpcbench.methods.multi_step:MultiStep",
     "pushforward": "hpcbench.methods.multi_step:Pushforward",
     "ridge": "hpcbench.methods.ridge:Ridge",
+    "rtrl": "hpcbench.methods.rtrl:RealTimeRecurrentLearning",
     "scheduled_sampling": "hpcbench.methods.scheduled_sampling:ScheduledSampling",
     "sparse_forcing": "hpcbench.methods.sparse_forcing:SparseForcing",
     "tbptt": "hpcbench.methods.tbptt:TruncatedBPTT",
     "tbptt_k1_k2": "hpcbench.methods.overlapping_tbptt:OverlappingTBPTT",
+    "uoro": "hpcbench.methods.uoro:UnbiasedOnlineRecurrentOptimization",
 }
 """Method name → where its class is; imported only when used."""
 

@@ -106,6 +106,11 @@ def stepwise_cells() -> list[str]:
     return [name for name in CELLS if getattr(cell_class(name), "STEPWISE", False)]
 
 
+def traceable_cells() -> list[str]:
+    """Return the stepwise cells whose operations do not depend on the values of their state."""
+    return [n for n in stepwise_cells() if not getattr(cell_class(n), "COUNTS_STEPS", False)]
+
+
 def require_linear_head(config: "RunConfig") -> None:
     """Raise :class:`~hpcbench.errors.InputError` where the head is not linear."""
     if config.model.head:

@@ -1,6 +1,7 @@
 """The clockwork network (Koutník et al. 2014): modules that tick at different rates."""
 
 import itertools
+from typing import ClassVar
 
 import torch
 from pydantic import Field, field_validator
@@ -82,6 +83,9 @@ class Clockwork(Stack):
     alone, so its cost goes with :math:`\sum_i 1/T_i`. State: ``(h, tick)``, ``(layers, batch,
     hidden)`` and ``(layers, batch, 1)``; the tick is counted from the zero state.
     """
+
+    COUNTS_STEPS: ClassVar[bool] = True
+    """What a step computes depends on how many came before it."""
 
     Options = ClockworkOptions
 

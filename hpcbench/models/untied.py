@@ -1,5 +1,7 @@
 """The unfolded vanilla network with weights of its own at every step: what sharing is worth."""
 
+from typing import ClassVar
+
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -47,6 +49,9 @@ class Untied(Stack):
     An ablation: ``steps`` times the parameters of the vanilla network and, where it starts,
     the same function. State: ``(h, count)``.
     """
+
+    COUNTS_STEPS: ClassVar[bool] = True
+    """What a step computes depends on how many came before it."""
 
     Options = UntiedOptions
 

@@ -20,8 +20,9 @@ Build = Callable[..., Method]
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """These tests multiply matrices of a few rows."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # training shares the cores out otherwise
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

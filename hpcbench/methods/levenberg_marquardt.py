@@ -1,0 +1,144 @@
+"""Levenberg–Marquardt: damped Gauss–Newton steps with the whole matrix, for small networks."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from hpcbench.config import Config
+from hpcbench.methods.curvature import Window
+from hpcbench.methods.method import Method, detached, require_cell, traceable_cells
+from hpcbench.models.forecaster import Forecaster, State
+from hpcbench.windows import RowRandom
+
+if TYPE_CHECKING:
+    from hpcbench.run_config import RunConfig
+
+CHUNK_BYTES = 64 * 2**20
+"""Most bytes of the Jacobian that are held at once."""
+
+
+class LevenbergMarquardtOptions(Config):
+    r"""Options of the Levenberg–Marquardt method.
+
+    damping
+        First :math:`\lambda`, against the mean of the diagonal of :math:`J^\top J`.
+    decrease, increase
+        Factors on :math:`\lambda` after a step that lowers the loss, and one that does not.
+    tries
+        Most steps tried with one matrix.
+    """
+
+    damping: float = Field(1e-2, gt=0)
+    decrease: float = Field(0.5, gt=0, lt=1)
+    increase: float = Field(4.0, gt=1)
+    tries: int = Field(5, ge=1)
+
+
+class _RowModel(nn.Module):
+    """The forecaster for one row: inputs ``(time, input)`` → outputs ``(time, output)``."""
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        super().__init__()
+        self.forecaster = forecaster
+
+    def forward(self, row: Tensor, state: State | None) -> Tensor:
+        before = None if state is None else tuple(part[:, None] for part in state)
+        hidden, _ = self.forecaster.core(row[None], before)
+        return self.forecaster.read_out(hidden, row[None])[0]
+
+
+class LevenbergMarquardt(Method):
+    r"""Solve for the step with the Gauss–Newton matrix of the batch.
+
+    .. math::
+
+        \bigl(J^\top J + \lambda \bar d I\bigr)\, p = -J^\top e, \qquad
+        \bar d = \tfrac1P \operatorname{tr} J^\top J
+
+    A step that lowers the loss of its batch is taken and :math:`\lambda` falls; else
+    :math:`\lambda` grows and the step is tried again with the same matrix (Levenberg 1944;
+    Marquardt 1963). The matrix is one allreduce of :math:`P^2` numbers in float64; every rank
+    solves the same system. Made for some thousand parameters and large batches of short windows.
+    """
+
+    OWNS_UPDATE: ClassVar[bool] = True
+    Options = LevenbergMarquardtOptions
+
+    damping: Tensor
+
+    def __init__(self, forecaster: Forecaster, options: LevenbergMarquardtOptions) -> None:
+        super().__init__(forecaster)
+        self.options = options
+        self.register_buffer("damping", torch.tensor(options.damping, dtype=torch.float64))
+
+    @classmethod
+    def check(cls, config: "RunConfig") -> None:
+        """Refuse cells whose rows cannot be differentiated side by side."""
+        require_cell(config, traceable_cells(), "differentiates all rows side by side")
+
+    def update(
+        self, states: Tensor, state: State | None, random: RowRandom
+    ) -> tuple[Tensor, State]:
+        """Take one step; return the loss before it."""
+        window = Window(self.forecaster, states, state, self.ranks)
+        here = window.parameters.get()
+        after = detached(window.state_after())
+        loss, matrix, slope = normal_equations(window)
+        scale = matrix.diagonal().mean()
+        for _ in range(self.options.tries):
+            damped = matrix.clone()
+            damped.diagonal().add_(self.damping * scale)
+            factor, failed = torch.linalg.cholesky_ex(damped)
+            if not int(failed):
+                step = torch.cholesky_solve(-slope[:, None], factor)[:, 0]
+                following = here + step.to(here.dtype)
+                if window.loss(following) < loss:
+                    window.parameters.set(following)
+                    self.damping *= self.options.decrease
+                    break
+            self.damping *= self.options.increase
+        return torch.tensor(loss, dtype=torch.float64), after
+
+
+def normal_equations(window: Window) -> tuple[float, Tensor, Tensor]:
+    r"""Return the loss, :math:`\frac1N J^\top J` and :math:`\frac1N J^\top e` over all ranks.
+
+    The Jacobian is taken row by row, a chunk of rows at a time.
+    """
+    forecaster, parameters = window.forecaster, window.parameters
+    model = _RowModel(forecaster)
+    named = {f"forecaster.{n}": p.detach() for n, p in forecaster.named_parameters()}
+    trained = {name: named.pop(name) for name in [f"forecaster.{n}" for n in parameters.names]}
+    rows = forecaster.rows(window.inputs)
+    target = forecaster.outputs(window.target)
+
+    def outputs(
+        weights: dict[str, Tensor], row: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor]:
+        value = torch.func.functional_call(model, {**named, **weights}, (row, state))
+        return value, value
+
+    along = None if window.state is None else 1
+    jacobian = torch.func.vmap(torch.func.jacrev(outputs, has_aux=True), in_dims=(None, 0, along))
+    size = sum(weight.numel() for weight in trained.values())
+    per_row = target[0].numel() * size * rows.element_size()
+    chunk = max(1, CHUNK_BYTES // per_row)
+    matrix = rows.new_zeros(size, size, dtype=torch.float64)
+    slope = rows.new_zeros(size, dtype=torch.float64)
+    squares = rows.new_zeros(1, dtype=torch.float64)
+    for first in range(0, len(rows), chunk):
+        part = slice(first, first + chunk)
+        state = None if window.state is None else tuple(s[:, part] for s in window.state)
+        slopes, values = jacobian(trained, rows[part], state)
+        error = (values - target[part]).flatten().double()
+        columns = [slopes[name].reshape(len(error), -1) for name in trained]
+        joined = torch.cat(columns, 1).double()
+        matrix.addmm_(joined.T, joined)
+        slope += joined.T @ error
+        squares += error @ error
+    for total in (matrix, slope, squares):
+        total /= target.numel()
+    window.average(matrix, slope, squares)
+    return float(squares), matrix, slope
