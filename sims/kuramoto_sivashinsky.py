@@ -11,7 +11,7 @@ from sims import kernels
 from sims.etd_multistep import ETDMultistep
 from sims.etdrk4 import ETDRK4
 from sims.kernels.stability import is_stable, largest_stable_step
-from sims.system import Kernel, Stepper, System
+from sims.system import Exponent, Kernel, Stepper, System
 
 
 class KuramotoSivashinskyParameters(Config):
@@ -53,14 +53,14 @@ class KuramotoSivashinsky(System):
     schemes = ("etdrk4", "etdab4", "etd_pece")
     Parameters = KuramotoSivashinskyParameters
 
-    EXPONENTS: ClassVar[dict[float, tuple[float, str]]] = {
-        22.0: (0.0475, "tangent dynamics; 0.048 in Cvitanović et al. 2010, doi:10.1137/070705623"),
-        36.0: (0.080, "Edson et al. 2019, doi:10.1017/S1446181119000105"),
-        60.0: (0.089, "tangent dynamics; 0.085 by tests/validation/test_lyapunov_reference.py"),
-        100.0: (0.093, "tangent dynamics; 0.091 by tests/validation/test_lyapunov_reference.py"),
-        200.0: (0.094, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
+    EXPONENTS: ClassVar[dict[float, Exponent]] = {
+        22.0: Exponent(0.048, 0.001, "Cvitanović et al. 2010, doi:10.1137/070705623"),
+        36.0: Exponent(0.080, 0.003, "Edson et al. 2019, doi:10.1017/S1446181119000105"),
+        60.0: Exponent(0.089, 0.003, "tangent dynamics, this project"),
+        100.0: Exponent(0.093, 0.003, "tangent dynamics, this project"),
+        200.0: Exponent(0.094, 0.003, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
     }
-    """L → largest Lyapunov exponent and its source."""
+    """L → largest Lyapunov exponent."""
 
     parameters: KuramotoSivashinskyParameters
 
@@ -123,6 +123,29 @@ class KuramotoSivashinsky(System):
         """Return an exponential step on Fourier coefficients."""
         return self._stepper(self.nonlinear, step)
 
+    def linearised_stepper(self, step: float) -> Stepper:
+        """Return a step of coefficients and of those of their tangent vectors.
+
+        The linear part acts on both alike; −(u²)_x / 2 has the derivative −(u v)_x.
+        """
+        return self._stepper(self._linearised_nonlinear, step)
+
+    def _linearised_nonlinear(self, joint: np.ndarray) -> np.ndarray:
+        fields = self.from_working(joint)
+        u, v = fields[:, :1], fields[:, 1:]
+        products = np.concatenate([u**2, 2 * u * v], axis=1)
+        return -0.5j * self.gradient * np.fft.rfft(products)
+
+    @property
+    def num_tangents(self) -> int:
+        """N − 1: the mean is conserved, and a change of it only lets the field travel."""
+        return self.num_components - 1
+
+    def initial_tangents(self, random: np.random.Generator, num_vectors: int) -> np.ndarray:
+        """Return the coefficients of random fields of zero mean, which they keep."""
+        fields = random.standard_normal((num_vectors, self.num_components))
+        return self.to_working(fields - fields.mean(axis=-1, keepdims=True))
+
     def _stepper(self, nonlinear: Stepper, step: float) -> Stepper:
         if self.scheme == "etdrk4":
             return ETDRK4(self.linear, nonlinear, step)
@@ -151,6 +174,6 @@ class KuramotoSivashinsky(System):
         else:
             super().advance(states, step, num_steps, save_every, out)
 
-    def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
+    def reference_lyapunov_exponent(self) -> Exponent | None:
         """Return the published exponent of this period."""
         return self.EXPONENTS.get(self.parameters.domain_length)

@@ -1,6 +1,5 @@
 """The Lorenz-96 system."""
 
-import functools
 from contextlib import suppress
 from typing import Annotated, Any, ClassVar
 
@@ -9,8 +8,8 @@ from pydantic import Field
 
 from hpcbench.config import Config
 from sims import kernels
-from sims.rk4 import rk4_step
-from sims.system import Stepper, System
+from sims.flow import Flow
+from sims.system import Exponent
 
 
 class Lorenz96Parameters(Config):
@@ -26,7 +25,7 @@ class Lorenz96Parameters(Config):
     forcing: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Lorenz96(System):
+class Lorenz96(Flow):
     """dx_i/dt = (x_{i+1} − x_{i−2}) x_{i−1} − x_i + F, with i modulo N.
 
     A ring of N sites with advection that conserves Σ x_i², damping and constant forcing. On the
@@ -38,20 +37,13 @@ class Lorenz96(System):
     """
 
     name = "lorenz96"
-    schemes = ("rk4",)
     Parameters = Lorenz96Parameters
 
-    EXPONENTS: ClassVar[dict[tuple[int, float], tuple[float, str]]] = {
-        (40, 8.0): (
-            1.68,
-            "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016 (their code RNN-RC-Chaos)",
-        ),
-        (40, 10.0): (
-            2.27,
-            "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016 (their code RNN-RC-Chaos)",
-        ),
+    EXPONENTS: ClassVar[dict[tuple[int, float], Exponent]] = {
+        (40, 8.0): Exponent(1.68, 0.03, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
+        (40, 10.0): Exponent(2.27, 0.03, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
     }
-    """(N, F) → largest Lyapunov exponent and its source."""
+    """(N, F) → largest Lyapunov exponent."""
 
     parameters: Lorenz96Parameters
 
@@ -69,16 +61,15 @@ class Lorenz96(System):
         after, before, second_before = (np.roll(x, shift, axis=-1) for shift in (-1, 1, 2))
         return (after - second_before) * before - x + self.parameters.forcing
 
+    def tangent(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return the derivative of the right-hand side along v."""
+        after, before, second_before = (np.roll(x, shift, axis=-1) for shift in (-1, 1, 2))
+        v_after, v_before, v_second = (np.roll(v, shift, axis=-1) for shift in (-1, 1, 2))
+        return (v_after - v_second) * before + (after - second_before) * v_before - v
+
     def initial_state(self, random: np.random.Generator) -> np.ndarray:
         """Return the (unstable) fixed point x = F with noise of unit width on every site."""
         return self.parameters.forcing + random.random(self.parameters.num_sites) - 0.5
-
-    def stepper(self, step: float) -> Stepper:
-        """Return a Runge-Kutta step."""
-        return functools.partial(self._step, step=step)
-
-    def _step(self, x: np.ndarray, step: float) -> np.ndarray:
-        return rk4_step(self.rhs, x, step)
 
     def advance(
         self,
@@ -97,6 +88,6 @@ class Lorenz96(System):
         else:
             super().advance(states, step, num_steps, save_every, out)
 
-    def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
+    def reference_lyapunov_exponent(self) -> Exponent | None:
         """Return the published exponent of these parameters."""
         return self.EXPONENTS.get((self.parameters.num_sites, self.parameters.forcing))

@@ -3,10 +3,30 @@
 from typing import Any
 
 from hpcbench.errors import InputError, nearest
+from sims.driven import NarendraPlant
+from sims.driven_oscillator import DrivenOscillator
+from sims.henon_map import HenonMap
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky
+from sims.linear_map import LinearMap
+from sims.logistic_map import LogisticMap
+from sims.lorenz63 import Lorenz63
 from sims.lorenz96 import Lorenz96
+from sims.sine import NoisySine, Sine
 
-SYSTEMS: dict[str, Any] = {system.name: system for system in (Lorenz96, KuramotoSivashinsky)}
+CLASSES = (
+    Lorenz96,
+    KuramotoSivashinsky,
+    Lorenz63,
+    LogisticMap,
+    LinearMap,
+    HenonMap,
+    NarendraPlant,
+    DrivenOscillator,
+    Sine,
+    NoisySine,
+)
+
+SYSTEMS: dict[str, Any] = {system.name: system for system in CLASSES}
 """Name in a specification → class."""
 
 

@@ -158,7 +158,9 @@ class DatasetSpec(Config, Generic[Parameters]):
     def header(self) -> Header:
         """Return the header of the dataset this specification defines."""
         system = self.build_system()
-        exponent, source = system.reference_lyapunov_exponent() or (None, "")
+        # Lyapunov times are the unit of forecasts of chaos; other systems have none
+        reference = system.reference_lyapunov_exponent()
+        chaotic = reference is not None and reference.value > 0
         return Header(
             system=self.system,
             parameters=self.parameters.model_dump(mode="json"),
@@ -172,8 +174,8 @@ class DatasetSpec(Config, Generic[Parameters]):
             num_components=system.num_components,
             dtype=self.sampling.dtype,
             split=self.split_counts(),
-            lyapunov_exponent=exponent,
-            lyapunov_source=source,
+            lyapunov_exponent=reference.value if reference and chaotic else None,
+            lyapunov_source=str(reference) if chaotic else "",
         )
 
 

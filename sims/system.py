@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,25 @@ Stepper = Callable[[np.ndarray], np.ndarray]
 
 Kernel = Literal["auto", "compiled", "reference"]
 """Which code takes the steps: the compiled one, the readable one, or compiled where it can."""
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """The largest Lyapunov exponent of a system, per model time unit.
+
+    uncertainty
+        Standard error, 0 where the value follows from a formula.
+    source
+        Where it comes from.
+    """
+
+    value: float
+    uncertainty: float
+    source: str
+
+    def __str__(self) -> str:
+        margin = f" ± {self.uncertainty:.1g}" if self.uncertainty else ""
+        return f"{self.value:.6g}{margin}: {self.source}"
 
 
 class System(ABC):
@@ -77,8 +97,26 @@ class System(ABC):
         """Return the function that advances working states by one step of ``step``."""
 
     @abstractmethod
-    def reference_lyapunov_exponent(self) -> tuple[float, str] | None:
-        """Return the largest Lyapunov exponent and its source, None where none is known."""
+    def linearised_stepper(self, step: float) -> Stepper:
+        """Return the function that advances working states together with tangent vectors.
+
+        Its argument holds each working state, followed by its tangent vectors, along one more
+        axis: ``(member, 1 + vector, component)``. The tangent is that of the discrete step, not of
+        the equation, so that exponents are those of the trajectories that datasets hold.
+        """
+
+    @property
+    def num_tangents(self) -> int:
+        """Dimension of the space of tangent vectors, as many as there are Lyapunov exponents."""
+        return self.num_components
+
+    def initial_tangents(self, random: np.random.Generator, num_vectors: int) -> np.ndarray:
+        """Return random tangent vectors of one working state, ``(vector, component)``."""
+        return random.standard_normal((num_vectors, self.num_tangents))
+
+    @abstractmethod
+    def reference_lyapunov_exponent(self) -> Exponent | None:
+        """Return the largest Lyapunov exponent, None where none is known."""
 
     def to_working(self, states: np.ndarray) -> np.ndarray:
         """Return the working states of states."""

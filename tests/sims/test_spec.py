@@ -16,8 +16,13 @@ def test_every_specification_of_the_project_is_valid(path: Path) -> None:
     spec = read_spec(path)
     header = spec.header()
     assert spec.system in path.stem or path.stem.startswith(spec.system)
-    assert header.lyapunov_exponent is not None
-    assert header.lyapunov_source
+    reference = spec.build_system().reference_lyapunov_exponent()
+    if reference is None or reference.value <= 0:
+        assert header.lyapunov_exponent is None
+    else:
+        assert header.lyapunov_exponent == reference.value
+        assert reference.source in header.lyapunov_source
+        assert reference.uncertainty <= 0.05 * reference.value
     assert header.split[2] >= 40  # enough initial conditions for a forecast score
 
 

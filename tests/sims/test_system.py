@@ -14,6 +14,9 @@ from sims.system import Kernel, System
 LORENZ96 = {"num_sites": 11, "forcing": 8.0}
 KURAMOTO_SIVASHINSKY = {"num_points": 34, "domain_length": 22.0}
 
+LINEAR_MAP = {"size": 5, "spectral_radius": 0.9, "offset": 1.0, "matrix_seed": 3}
+OSCILLATOR = {"damping": 0.2, "drive_amplitude": 1.0, "drive_frequency": 0.9}
+
 CASES: list[tuple[str, dict[str, Any], float, str, Kernel]] = [
     # system, parameters, step, scheme, kernel; sizes that fit no vector register, where possible
     ("lorenz96", LORENZ96, 0.01, "rk4", "compiled"),
@@ -23,6 +26,15 @@ CASES: list[tuple[str, dict[str, Any], float, str, Kernel]] = [
         for points, kind in ((32, "compiled"), (34, "reference"))
         for scheme, step in (("etdrk4", 0.25), ("etdab4", 0.05), ("etd_pece", 0.125))
     ),
+    ("lorenz63", {"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}, 0.01, "rk4", "auto"),
+    ("logistic_map", {"rate": 3.9}, 1.0, "iteration", "auto"),
+    ("linear_map", LINEAR_MAP, 1.0, "iteration", "auto"),
+    ("henon_map", {"a": 1.4, "b": 0.3}, 1.0, "iteration", "auto"),
+    ("narendra_plant", {"amplitude": 1.7}, 1.0, "iteration", "auto"),
+    ("driven_oscillator", OSCILLATOR, 0.05, "rk4", "auto"),
+    ("driven_oscillator", OSCILLATOR, 0.05, "euler", "auto"),
+    ("sine", {"angular_frequency": 0.7}, 0.1, "exact", "auto"),
+    ("noisy_sine", {"angular_frequency": 0.7, "noise": 0.1}, 0.1, "exact", "auto"),
 ]
 
 
@@ -70,6 +82,30 @@ def test_samples_are_the_states_on_the_way(case: tuple[System, float]) -> None:
     np.testing.assert_array_equal(out[:, 1], again)
     assert np.isnan(out[:, 0]).all()
     assert not np.array_equal(begin, states)
+
+
+def test_tangent_vectors_follow_small_deviations(case: tuple[System, float]) -> None:
+    system, step = case
+    states = system.initial_states(12, range(2))
+    System.advance(system, states, step, 40, 40)
+    working = system.to_working(states)
+    random = np.random.default_rng(13)
+    vectors = np.stack([system.initial_tangents(random, 2) for _ in range(2)])
+    joint = np.concatenate([working[:, None], vectors], axis=1)
+    take_linearised_step, size = system.linearised_stepper(step), 1e-5
+    for _ in range(6):
+        joint = take_linearised_step(joint)
+    for vector in range(2):
+        ends = []
+        for sign in (1, -1):
+            take_step, deviated = system.stepper(step), working + sign * size * vectors[:, vector]
+            for _ in range(6):
+                deviated = take_step(deviated)
+            ends.append(deviated)
+        np.testing.assert_allclose(
+            (ends[0] - ends[1]) / (2 * size), joint[:, 1 + vector], rtol=1e-5, atol=1e-6
+        )
+    assert joint.shape[1:] == (3, working.shape[-1])
 
 
 def test_members_and_seeds_start_differently(case: tuple[System, float]) -> None:
