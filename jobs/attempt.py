@@ -27,7 +27,11 @@ POLL_SECONDS = 0.25
 OUT_OF_MEMORY = re.compile(
     r"oom[-_ ]?kill|out of memory|MemoryError|std::bad_alloc|cannot allocate memory", re.IGNORECASE
 )
-NODE_FAILURE = re.compile(r"node failure|node_fail|lost contact with|no route to host", re.I)
+NODE_FAILURE = re.compile(
+    r"node failure|node_fail|no route to host|unable to create step"
+    r"|timed out waiting for job step to complete",
+    re.IGNORECASE,
+)
 
 LAST_LINES = 12
 """Lines of a log that a reason shows."""
@@ -50,29 +54,22 @@ class Place:
 
 @dataclass(frozen=True)
 class Limit:
-    """When an attempt has to be over.
+    """When an attempt has to stop.
 
     Attributes
     ----------
     end
-        On the clock of ``time.monotonic``: when ranks that still run are stopped.
-    lead_seconds
-        How long before that the scheduler itself asks ranks to stop.
+        On the clock of ``time.monotonic``: when ranks that still run are told to save their work.
     stops_ranks
         Whether a request to stop has to be passed on to the ranks; a scheduler tells them itself.
     """
 
     end: float
-    lead_seconds: float = 0.0
     stops_ranks: bool = True
 
     def is_over(self) -> bool:
         """Tell whether the time is up."""
         return time.monotonic() >= self.end
-
-    def is_near(self) -> bool:
-        """Tell whether ranks that stopped just now did so because of the limit."""
-        return time.monotonic() >= self.end - self.lead_seconds
 
 
 class Attempt:
@@ -188,7 +185,7 @@ class Attempt:
         step = status.get("step", 0)
         if stop.is_set():
             return "interrupted", f"asked to stop at step {step}"
-        if limit.is_near():
+        if limit.is_over():
             return "timed out", f"the time limit was reached at step {step}"
         tail = _what_was_said(result.tail)
         if NODE_FAILURE.search(result.tail):

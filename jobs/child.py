@@ -20,7 +20,7 @@ TAIL_LINES = 25
 """Lines of output that an error message shows."""
 
 GRACE_SECONDS = 30.0
-"""Time that interrupted ranks get to write a checkpoint."""
+"""Time that interrupted ranks get to write a checkpoint, unless the caller says otherwise."""
 
 KILL_SECONDS = 5.0
 """Time that the system gets to remove killed processes."""
@@ -45,6 +45,7 @@ class Child:
         launches_here: bool,
     ) -> None:
         self._launches_here = launches_here
+        self._passes_signals_on = Path(command[0]).name == "srun"
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
         self._output: list[str] = []
         self._notice_lines = 0
@@ -101,30 +102,39 @@ class Child:
             self._lines.append(line)
             self._show(line)
 
-    def wait(self, deadline: float | None, stop: threading.Event | None) -> bool:
+    def wait(self, deadline: float | None, stop: threading.Event | None, grace: float) -> bool:
         """Return whether the job ended in time; read its output to the end."""
         while self._process.poll() is None:
             if deadline is not None and time.monotonic() > deadline:
                 return False
             if stop is not None and stop.is_set():
-                self.interrupt()
+                self.interrupt(grace)
                 return True
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.1)
         self._finish_reading()
         return True
 
-    def interrupt(self) -> None:
-        """Ask every rank to stop, and give them time for a checkpoint."""
+    def interrupt(self, grace: float) -> None:
+        """Ask every rank to save its work and stop; wait ``grace`` seconds for that."""
         ranks = [process for process in self._descendants() if not process.children()]
-        # What srun starts is elsewhere: it passes the signal on itself.
         if self._launches_here and ranks:
             for process in ranks:
-                process.send_signal(signal.SIGTERM)
-        else:
-            self._process.terminate()
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGTERM)
+            self._wait(grace)
+            return
+        # Ranks elsewhere: srun passes this signal on to them, and ends them on SIGTERM.
+        if self._passes_signals_on:
+            self._process.send_signal(signal.SIGUSR2)
+            self._wait(grace)
+            grace = KILL_SECONDS
+        self._process.terminate()
+        self._wait(grace)
+
+    def _wait(self, seconds: float) -> None:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_SECONDS)
+            self._process.wait(seconds)
 
     def kill(self) -> None:
         """End whatever of the job still runs."""

@@ -22,7 +22,7 @@ from hpcbench.errors import (
     InputError,
     PartlyDone,
 )
-from jobs.child import Child
+from jobs.child import GRACE_SECONDS, Child
 from jobs.mpirun import mpirun_command, rank_environment
 
 __all__ = ["Result", "hpcbench_argv", "mpirun_command", "rank_environment", "run"]
@@ -63,6 +63,7 @@ def run(
     quiet: bool = False,
     folder: Path | None = None,
     stop: threading.Event | None = None,
+    grace: float = GRACE_SECONDS,
 ) -> Result:
     """Run a command on ``num_ranks`` ranks of this machine and wait for its end.
 
@@ -88,6 +89,8 @@ def run(
         Working folder.
     stop
         When set by another thread, the job is asked to stop as by Ctrl-C.
+    grace
+        Seconds that ranks which were asked to stop get to save their work.
 
     Raises
     ------
@@ -106,9 +109,9 @@ def run(
     job = Child(command, variables, cores, log, quiet, folder, num_ranks is not None)
     try:
         with _termination_interrupts():
-            finished = job.wait(None if timeout is None else begin + timeout, stop)
+            finished = job.wait(None if timeout is None else begin + timeout, stop, grace)
     except KeyboardInterrupt:
-        job.interrupt()
+        job.interrupt(grace)
         raise
     finally:
         job.kill()

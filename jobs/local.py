@@ -14,6 +14,7 @@ from hpcbench.console import message, progress
 from hpcbench.errors import HpcbenchError
 from jobs import launch
 from jobs.attempt import Limit, Place
+from jobs.child import GRACE_SECONDS
 from jobs.dataset_job import dataset_file, generate_dataset
 from jobs.site import Site
 from jobs.study_folder import StudyFolder, now
@@ -119,7 +120,7 @@ class LocalRunner:
 
     def _run_group(self, points: Sequence[Point], cores: Sequence[int]) -> list[dict[str, Any]]:
         records = []
-        start = partial(launch.run, cores=cores)
+        start = partial(launch.run, cores=cores, grace=GRACE_SECONDS)
         for point in points:
             if self.stop.is_set():
                 break

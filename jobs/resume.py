@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='further states to try again: "diverged", "out of memory"',
     )
     parser.add_argument(
+        "--repeat",
+        action="store_true",
+        help="first add repeats to points whose step time is not known well enough ([repeat])",
+    )
+    parser.add_argument(
         "--exclude", action="append", default=[], metavar="NODE", help="a node that no job may use"
     )
 
@@ -42,6 +47,10 @@ def command(arguments: argparse.Namespace) -> int:
         if not all(letter.isalnum() or letter in "-_.[]," for letter in node):
             raise InputError(f"--exclude: {node!r} is no name of a node")
     folder = find_study(arguments.study, arguments.out)
+    if arguments.repeat:
+        from jobs.repeats import add_repeats
+
+        message(f"{folder.path.name}: {add_repeats(folder)} further repeats")
     overview = Overview(folder)
     site = read_site(arguments.site or overview.description["site"])
     wanted = (*AGAIN, *arguments.also)

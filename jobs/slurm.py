@@ -34,6 +34,10 @@ STATES = {
 """State of a job that is over → state of a point it left without a result."""
 
 
+ENDINGS = STATES | {"REQUEUED": "preempted"}
+"""The same for an earlier run of a job that was put back into the queue by somebody else."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One job as Slurm sees it: state, why it waits or ended, where and when it ran."""

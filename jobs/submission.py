@@ -179,6 +179,9 @@ class Submitter:
         further: dict[str, Any] = {
             "export": ",".join(dict.fromkeys(names)),
             "requeue": True,
+            # To the batch script alone: Slurm may send it a minute early. The driver keeps the
+            # time and tells the ranks itself.
+            "signal": f"B:USR2@{site.signal_seconds}",
             **site.options,
         }
         if site.reservation:
@@ -200,7 +203,6 @@ class Submitter:
             "exclude": ",".join(self.exclude) or None,
             "exclusive": True if site.exclusive else None,
             "dependency": f"afterok:{dependency}" if dependency else None,
-            "signal_delay_s": site.signal_seconds,
             "array_parallelism": site.throttle or count,
             "setup": setup_lines(site),
             "stderr_to_stdout": True,

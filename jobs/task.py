@@ -21,17 +21,28 @@ from hpcbench.errors import HpcbenchError, PartlyDone
 from hpcbench.record import read_json, write_json
 from jobs import launch, slurm
 from jobs.attempt import Limit, Place
+from jobs.child import KILL_SECONDS
 from jobs.code_version import source_version
 from jobs.dataset_job import dataset_file, generate_dataset
 from jobs.site import Site
 from jobs.study_folder import StudyFolder, now
-from jobs.work import is_done, made_progress, read_attempt, run_point
+from jobs.work import (
+    count_ended,
+    is_done,
+    made_progress,
+    read_attempt,
+    read_attempts,
+    run_point,
+)
 
 LEAST_SECONDS = 20.0
 """Time a point must have left to be started at all."""
 
-LAST_SECONDS = 10.0
-"""Before the end of the allocation: when ranks that have not saved their work are stopped."""
+ACCOUNTING_SECONDS = 15.0
+"""Time the accounting gets to tell how an earlier run of this job ended."""
+
+LAST_SECONDS = 5.0
+"""Part of the lead time that is left to the driver after the ranks are killed."""
 
 
 def run_job(file: str) -> None:
@@ -54,15 +65,12 @@ def run_job(file: str) -> None:
         started=started,
     )
     start = partial(start_ranks, site=site, placement=job["placement"])
-    if source_version() != job["code"]:
-        raise HpcbenchError(_refuse(study, job, place))
     if restart:
         _settle_earlier_runs(study, job["points"], place)
-    limit = Limit(
-        begin + job["placement"]["minutes"] * 60 - LAST_SECONDS,
-        lead_seconds=site.signal_seconds - LAST_SECONDS + 5,
-        stops_ranks=False,
-    )
+    if source_version() != job["code"]:
+        raise HpcbenchError(_refuse(study, job, place))
+    seconds = job["placement"]["minutes"] * 60 - site.signal_seconds
+    limit = Limit(begin + seconds, stops_ranks=False)
     # Signals are handled in the main thread only while it waits here.
     failures: list[BaseException] = []
     work = threading.Thread(
@@ -86,9 +94,10 @@ def start_ranks(
 ) -> launch.Result:
     """Run a command on ranks of this allocation with the site's launcher (see launch.run)."""
     threads = {"OMP_NUM_THREADS": str(placement["cores_per_rank"])}
+    grace = site.signal_seconds - LAST_SECONDS - KILL_SECONDS
     variables = launch.rank_environment(1) | threads | site.environment | dict(environment or {})
     if site.launcher == "mpirun":
-        return launch.run(ranks, argv, environment=variables, **options)
+        return launch.run(ranks, argv, environment=variables, grace=grace, **options)
     command = [
         "srun",
         f"--ntasks={ranks}",
@@ -102,7 +111,7 @@ def start_ranks(
         *site.launcher_options,
         *argv,
     ]
-    return launch.run(None, command, environment=variables, **options)
+    return launch.run(None, command, environment=variables, grace=grace, **options)
 
 
 def _work(
@@ -130,9 +139,9 @@ def _work(
         record = run_point(study, points[identifier], dataset, place, start, stop, limit)
         if record["state"] != "done":
             ended.append(f"{identifier}: {record['state']}: {record['reason']}")
-        again = again or (record["state"] == "timed out" and made_progress(record))
-    if again and description["resources"]["split"] and not stop.is_set():
-        _requeue()
+        again = again or _goes_on(study, record, description["resources"])
+    if again and not stop.is_set():
+        _requeue(place.job_id)
         stop.wait(60)  # the scheduler ends this job now
     if ended:
         raise PartlyDone("\n".join(ended))
@@ -161,25 +170,46 @@ def _collecting(failures: list[BaseException], function: Any) -> Any:
     return run
 
 
-def _requeue() -> None:
-    """Put this very job back into the queue."""
-    job = os.environ.get("SLURM_JOB_ID", "")
-    subprocess.run(["scontrol", "requeue", job], check=False, timeout=60)
+def _goes_on(study: StudyFolder, record: Mapping[str, Any], resources: Mapping[str, Any]) -> bool:
+    """Tell whether another run of this job would bring a point further."""
+    if record["state"] == "timed out":
+        return bool(resources["split"]) and made_progress(record)
+    if record["state"] == "node failure":
+        records = read_attempts(study, record["point"])
+        lost = count_ended(records, "node failure", record["job_id"])
+        return lost <= int(resources["retries"])
+    return False
+
+
+def _requeue(job_id: str) -> None:
+    """Put this very job back into the queue; the number of an array alone would mean all of it."""
+    subprocess.run(["scontrol", "requeue", job_id], check=False, timeout=60)
 
 
 def _settle_earlier_runs(study: StudyFolder, points: Sequence[str], place: Place) -> None:
     """Write down how this job's earlier runs ended, which only the scheduler can tell."""
-    runs = slurm.history(place.job_id)
-    endings = [run.state for run in runs if run.state in slurm.STATES]
-    state = slurm.STATES[endings[-1]] if endings else "lost"
+    state = _last_ending(place.job_id)
     for identifier in points:
-        for folder in study.attempts(identifier):
+        for folder in study.attempts(identifier)[-1:]:
             record = read_attempt(folder)
-            mine = record.get("job_id") == place.job_id
-            if mine and record.get("state") in ("running", "interrupted"):
-                reason = f"the job was put back into the queue after {state}"
+            # What seemed to be a crash may have been the node.
+            unsettled = ("running", "interrupted", *(["failed"] if state == "node failure" else []))
+            if record.get("job_id") == place.job_id and record.get("state") in unsettled:
+                reason = f"the job was put back into the queue after: {state}"
                 new = {"state": state, "reason": reason, "ended": record.get("updated")}
                 write_json(folder / "attempt.json", record | new)
+
+
+def _last_ending(job_id: str) -> str:
+    """Return how the run of a job before this one ended; the accounting may be late."""
+    deadline = time.monotonic() + ACCOUNTING_SECONDS
+    while True:
+        endings = [run.state for run in slurm.history(job_id) if run.state in slurm.ENDINGS]
+        if endings:
+            return slurm.ENDINGS[endings[-1]]
+        if time.monotonic() > deadline:
+            return "lost"
+        time.sleep(1)
 
 
 def _refuse(study: StudyFolder, job: Mapping[str, Any], place: Place) -> str:
@@ -188,7 +218,7 @@ def _refuse(study: StudyFolder, job: Mapping[str, Any], place: Place) -> str:
         "the code changed since this job was submitted; submit the study again, which gives its "
         "points new names"
     )
-    for identifier in job["points"]:
+    for identifier in [point for point in job["points"] if not is_done(study, point)]:
         folder = study.new_attempt(identifier)
         record = {
             "schema": 1,

@@ -1,7 +1,7 @@
 """Run a point until it is done or nothing more can be done for it here."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,6 @@ from hpcbench.errors import InputError
 from hpcbench.record import read_json
 from jobs.attempt import Attempt, Limit, Place, Start
 from jobs.study_folder import StudyFolder
-
-TRANSIENT = ("failed", "node failure", "lost")
-"""States that another attempt may change."""
 
 
 def read_attempt(folder: Path) -> dict[str, Any]:
@@ -21,6 +18,16 @@ def read_attempt(folder: Path) -> dict[str, Any]:
     except InputError:
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def read_attempts(study: StudyFolder, identifier: str) -> list[dict[str, Any]]:
+    """Return the records of a point's attempts, oldest first."""
+    return [read_attempt(folder) for folder in study.attempts(identifier)]
+
+
+def count_ended(records: Sequence[Mapping[str, Any]], state: str, job_id: str) -> int:
+    """Return how many attempts of a job ended in a state."""
+    return sum(r.get("state") == state and r.get("job_id") == job_id for r in records)
 
 
 def is_done(study: StudyFolder, identifier: str) -> bool:
@@ -37,23 +44,21 @@ def run_point(
     stop: threading.Event,
     limit: Limit,
 ) -> dict[str, Any]:
-    """Attempt a point, again after a crash, a hang or a lost node; return the last record.
+    """Attempt a point, again after a crash or a hang; return the last record.
 
-    Attempts that failed before a requeue of the same job count as well.
+    Attempts that failed before a requeue of the same job count as well. Where a node was lost
+    nothing more can be done in this allocation.
     """
     resources = study.description()["resources"]
-    records = [read_attempt(folder) for folder in study.attempts(point["id"])]
-    failures = sum(
-        record.get("state") in TRANSIENT and record.get("job_id") == place.job_id
-        for record in records
-    )
+    records = read_attempts(study, point["id"])
+    failures = count_ended(records, "failed", place.job_id)
     while True:
         attempt = Attempt(study, point, dataset, place, resources["hang_minutes"] * 60)
         record = attempt.run(start, stop, limit)
-        if record["state"] not in TRANSIENT or record["reason"].startswith("wrong input"):
+        if record["state"] != "failed" or record["reason"].startswith("wrong input"):
             return record
         failures += 1
-        if failures > resources["retries"] or limit.is_near() or stop.is_set():
+        if failures > resources["retries"] or limit.is_over() or stop.is_set():
             return record
 
 

@@ -72,7 +72,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[StudyFolder, str
         "jobs.mpirun.find_launcher", lambda: str(FAKE_TRAIN.with_name("fake_mpirun"))
     )
 
-    monkeypatch.setattr("jobs.child.GRACE_SECONDS", 2.0)
+    monkeypatch.setattr("jobs.local.GRACE_SECONDS", 2.0)
 
     def behave(study: StudyFolder, point: str, what: str) -> None:
         (study.point(point) / "behaviour").write_text(what)

@@ -20,7 +20,7 @@ def main() -> int:
     run = Path(sys.argv[sys.argv.index("--out") + 1])
     behaviour = config.with_name("behaviour")
     what = behaviour.read_text() if behaviour.exists() else "done"
-    tomllib.loads(config.read_text())
+    settings = tomllib.loads(config.read_text())
     step = max([int(p.name) for p in (run / "checkpoint").glob("*")] or [0])
 
     def status(state: str, reason: str = "") -> None:
@@ -75,7 +75,10 @@ def main() -> int:
             return 3
     save()
     status("done")
-    (run / "result.json").write_text(json.dumps({"schema": 1, "status": "done"}))
+    # Two of three repeats agree.
+    metric = {"name": "step_seconds", "value": 1.0 + 0.2 * (settings["seed"] % 3 == 0)}
+    result = {"schema": 1, "status": "done", "metrics": [metric]}
+    (run / "result.json").write_text(json.dumps(result))
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hpcbench.errors import PartlyDone
+from hpcbench.errors import InputError, PartlyDone
 from jobs import attempt, cancel, resume, status
 from jobs.local import Cores, LocalRunner
 from jobs.overview import Overview
@@ -50,7 +50,13 @@ def test_all_points_run_and_a_second_time_nothing_does(
     ]
     assert [state.state for state in Overview(study).states()] == ["done"] * 6
     arguments = argparse.Namespace(
-        study=str(study.path), out=study.runs, site=None, also=[], exclude=[], json=False
+        study=str(study.path),
+        out=study.runs,
+        site=None,
+        also=[],
+        exclude=[],
+        json=False,
+        repeat=False,
     )
     assert resume.command(arguments) == 0
     assert "nothing to submit" in capsys.readouterr().err
@@ -157,7 +163,7 @@ def test_cancel_stops_and_resume_finishes(
     states = [state.state for state in Overview(study).states()]
     assert "cancelled" in states
     assert set(states) <= {"cancelled", "pending"}
-    further = {"site": None, "also": [], "exclude": []}
+    further = {"site": None, "also": [], "exclude": [], "repeat": False}
     assert resume.command(argparse.Namespace(**place, **further)) == 0
     assert {state.state for state in Overview(study).states()} == {"done"}
 
@@ -228,3 +234,22 @@ def test_status_shows_reasons_and_the_log(
     document = json.loads(capsys.readouterr().out)
     assert document["counts"] == {"failed": 1}
     assert document["results"][0]["times"]["run"] >= 0
+
+
+def test_repeats_are_added_where_the_step_time_is_not_known_well(
+    make_study: Make, fake_training: Behave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(repeat={"min": 6, "max": 9, "half_width": 0.05})
+    arguments = argparse.Namespace(
+        study="test", out=study.runs, site=None, also=[], exclude=[], repeat=True, json=False
+    )
+    resume.command(arguments)  # nothing is done yet, so no repeat is added
+    assert len(points(study)) == 12
+    resume.command(arguments)  # six repeats span 20 %: the most are wanted
+    assert len(points(study)) == 18
+    assert {state.state for state in Overview(study).states()} == {"done"}
+    resume.command(arguments)
+    assert len(points(study)) == 18
+    monkeypatch.setattr("jobs.repeats.source_version", lambda: "other")
+    with pytest.raises(InputError, match="code changed"):
+        resume.command(arguments)
