@@ -4,6 +4,7 @@
 #   make test         lint, types, import contracts, unit tests, tests on 2 and 3 MPI ranks
 #   make validation   slow checks against published numbers
 #   make benchmark    ratios against peers (on a quiet machine)
+#   make slurm        sweeps on a real three-node Slurm cluster (as root; see docs/sites.md)
 #   make lint | format | setup | constraints | clean
 #
 # PYTHON=/path/to/python3.11 chooses the Python, HPCBENCH_MPI=site|wheel the MPI,
@@ -20,10 +21,10 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 BIN := .venv/bin
 MPIRUN := $(BIN)/python -P -m hpcbench.bootstrap --mpirun
 
-.PHONY: help setup smoke test lint format unit mpi validation benchmark constraints clean
+.PHONY: help setup smoke test lint format unit mpi validation benchmark slurm constraints clean
 
 help:
-	@sed -n '3,10s/^# \{0,1\}//p' Makefile
+	@sed -n '3,11s/^# \{0,1\}//p' Makefile
 
 setup:
 	@test -n "$(PYTHON)" || { echo "setup: no Python >= 3.11 on PATH; load a module or name one:" \
@@ -58,6 +59,9 @@ validation: setup
 
 benchmark: setup
 	@$(BIN)/python -P -m pytest -m benchmark --timeout 3600 -s
+
+slurm: setup
+	@$(BIN)/python -P -m pytest -m slurm tests/slurm -s
 
 # Take the newest versions that pyproject.toml allows, and pin them; then run the tests.
 constraints: setup

@@ -9,6 +9,7 @@ from hpcbench.console import message, print_results
 from jobs.placement import Placement, place_ranks
 from jobs.site import Site, read_site
 from jobs.study import read_study
+from jobs.study_folder import describe
 
 if TYPE_CHECKING:
     from jobs.points import Plan, Point
@@ -42,7 +43,7 @@ def command(arguments: argparse.Namespace) -> int:
         print_results(results, True, summary)
         return 0
     for row in results:
-        varied = " ".join(f"{name}={value}" for name, value in row["varied"].items())
+        varied = describe(row["varied"])
         print(
             f"{row['name']}  {row['ranks']} ranks on {row['nodes']} nodes  repeat {row['repeat']}  "
             f"≤ {row['value']:.3g} node-hours  {varied}\n    {shlex.join(row['command'])}"

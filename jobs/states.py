@@ -107,12 +107,12 @@ def _point_state(
         )
     folder = folders[-1]
     record = read_attempt(folder)
-    state, reason = _of_attempt(record, job)
-    # A job submitted after that attempt counts for more than the attempt.
     newer = job_id and record.get("job_id") != job_id
     if newer and str(submission.get("submitted", "")) > str(record.get("updated", "")):
-        state, why = _before_the_first_attempt(submission, job)
-        reason = why or reason
+        # A job submitted after that attempt counts for more than the attempt.
+        state, reason = _before_the_first_attempt(submission, job)
+    else:
+        state, reason = _of_attempt(record, None if newer else job)
     live = state in ("pending", "running")
     return _with(identifier, state, reason, live, folder, record, job_id)
 

@@ -10,7 +10,7 @@ from typing import Any
 from hpcbench.console import message, print_results
 from jobs.overview import Overview
 from jobs.states import STATES, PointState
-from jobs.study_folder import find_study
+from jobs.study_folder import describe, find_study
 
 WATCH_SECONDS = 10.0
 LOG_LINES = 8
@@ -60,7 +60,7 @@ def _print(overview: Overview, states: Sequence[PointState], everything: bool) -
     for state in states:
         if state.state == "done" and not everything:
             continue
-        varied = " ".join(f"{name}={value}" for name, value in by_id[state.id]["varied"].items())
+        varied = describe(by_id[state.id]["varied"])
         progress = f" step {state.step} of {state.num_steps}" if state.step is not None else ""
         job = f" job {state.job_id}" if state.job_id else ""
         print(f"{state.id}  {state.state:<13} {varied}{progress}{job}", flush=True)

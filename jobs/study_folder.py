@@ -3,6 +3,7 @@
 import datetime
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,12 @@ SCHEMA = 1
 def now() -> str:
     """Return the time as records write it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def describe(varied: Mapping[str, Any]) -> str:
+    """Return what distinguishes a point as one printable line."""
+    text = " ".join(f"{name}={value}" for name, value in varied.items())
+    return text if text.isprintable() else ascii(text)
 
 
 def seconds_between(begin: str | None, end: str | None) -> float | None:

@@ -7,6 +7,7 @@ job file, so nothing is pickled that an edit could change, and no value reaches 
 
 import itertools
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import submitit
 
-from hpcbench.errors import InputError, PartlyDone
+from hpcbench.errors import EnvironmentLacks, InputError, PartlyDone
 from hpcbench.record import write_json
 from jobs import slurm, task
 from jobs.dataset_job import dataset_mark, is_generated, read_mark
@@ -37,6 +38,8 @@ BASE_ENVIRONMENT = (
 )
 """What every job gets of the submitting shell; a site's ``pass_environment`` adds to it."""
 
+COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel")
+
 Point = Mapping[str, Any]
 
 
@@ -57,6 +60,7 @@ class Submitter:
         self.study, self.site, self.exclude = study, site, exclude
         self.folder = study.jobs / "slurm"
         _check_path(self.folder)
+        _check_commands()
         self.description = study.description()
         self.resources = self.description["resources"]
         self.largest = site.max_array_size or slurm.max_array_size()
@@ -221,6 +225,15 @@ def setup_lines(site: Site) -> list[str]:
     lines += [f"export {name}={shlex.quote(value)}" for name, value in site.environment.items()]
     # The script has to outlive the signals that tell the driver and the ranks to save their work.
     return [*lines, "trap : TERM USR1 USR2"]
+
+
+def _check_commands() -> None:
+    absent = [name for name in COMMANDS if shutil.which(name) is None]
+    if absent:
+        raise EnvironmentLacks(
+            f"{', '.join(absent)}: not found; submit from a login node of the cluster, or choose "
+            "--site local"
+        )
 
 
 def _check_path(path: Path) -> None:

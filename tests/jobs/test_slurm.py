@@ -101,6 +101,8 @@ def test_without_slurm_the_command_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentLacks, match="squeue: not found"):
         slurm.look(["1"])
+    with pytest.raises(EnvironmentLacks, match=r"sbatch, srun.*login node"):
+        Submitter(StudyFolder(tmp_path), SITE)
 
 
 def test_arrays_are_cut_and_chained_to_the_dataset(
@@ -212,6 +214,24 @@ def test_state_of_a_point(
     (found,) = Overview(study).states(max_age=0)
     assert (found.state, found.submitted) == (state, submitted), found
     assert found.reason or state in ("running", "done", *([record] if record else []))
+
+
+def test_a_local_resume_counts_for_more_than_the_job_before_it(
+    make_study: Make, fake_slurm: FakeSlurm
+) -> None:
+    study = make_study(site="slurm", axes={})
+    (point,) = points(study)
+    earlier = "2026-01-01T00:00:00+00:00"
+    record_submissions(study, [{"job_id": "5", "points": [point["id"]], "submitted": earlier}])
+    record = {"state": "failed", "reason": "hung", "job_id": "local-1", "updated": now()}
+    write_attempt(study.point(point["id"]) / "a1", record)
+    fake_slurm.says("sacct", "5|TIMEOUT|n1|||\n")
+    (found,) = Overview(study).states(max_age=0)
+    assert (found.state, found.reason) == ("failed", "hung")
+    record_submissions(study, [{"job_id": "6", "points": [point["id"]], "submitted": now()}])
+    fake_slurm.says("squeue", "6|PENDING|Priority|\n")
+    (found,) = Overview(study).states(max_age=0)
+    assert (found.state, found.reason, found.submitted) == ("pending", "Priority", True)
 
 
 def test_silence_of_heartbeat_and_scheduler_is_a_loss(

@@ -1,7 +1,9 @@
 """A study becomes points: crossed, zipped, filtered, derived, checked, named by content."""
 
+import argparse
 import json
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from jobs import code_version, plan
 from jobs.points import Plan, plan_study
 from jobs.site import read_site
 from jobs.study import Study, read_study
-from jobs.study_folder import StudyFolder
+from jobs.study_folder import StudyFolder, describe
 from jobs.toml_text import toml_text
 
 STUDIES = sorted(Path(plan.__file__).parent.glob("studies/*.toml"))
@@ -253,17 +255,10 @@ tables = st.dictionaries(
 @settings(max_examples=60)
 @given(tables)
 def test_toml_text_is_read_back_the_same(table: dict[str, Any]) -> None:
-    import tomllib
-
     assert tomllib.loads(toml_text(table)) == table
 
 
 def test_plan_shows_commands_and_cost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    import argparse
-
-    from jobs.points import plan_study
-
-    assert plan_study
     arguments = argparse.Namespace(
         study=STUDIES[0], overrides=["--resources.minutes", "30"], site="slurm", out=tmp_path,
         all=False, json=True,
@@ -281,6 +276,11 @@ def test_plan_shows_commands_and_cost(capsys: pytest.CaptureFixture[str], tmp_pa
     captured = capsys.readouterr()
     assert captured.out.count("hpcbench train") == plan.SHOWN
     assert "nothing was submitted" in captured.err
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert describe({"cell": "\x1b[2J\nx", "ranks": 2}) == "'cell=\\x1b[2J\\nx ranks=2'"
+    assert describe({"cell": "lstm", "ranks": 2}) == "cell=lstm ranks=2"
 
 
 def test_code_version_follows_the_sources(tmp_path: Path) -> None:
