@@ -14,8 +14,7 @@ none      no averaging: on several ranks the gradients are wrong and the time is
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +23,8 @@ from mpi4py import MPI
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, nearest
+from hpcbench.errors import EnvironmentLacks, InputError, nearest
+from hpcbench.ranks import Ranks
 
 Reduction = Literal["average", "adasum"]
 """How the ranks' gradients become one."""
@@ -33,7 +33,7 @@ Compression = Literal["none", "fp16"]
 """In which type gradients travel."""
 
 
-class Communicator(ABC):
+class Communicator(Ranks, ABC):
     """The ranks of a run.
 
     Attributes
@@ -49,9 +49,7 @@ class Communicator(ABC):
     name: str
 
     def __init__(self, world: MPI.Comm = MPI.COMM_WORLD) -> None:
-        self.world = world
-        self.rank = world.Get_rank()
-        self.size = world.Get_size()
+        super().__init__(world)
         host = world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = host.Get_rank(), host.Get_size()
         host.Free()
@@ -60,47 +58,19 @@ class Communicator(ABC):
             self.device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
             torch.cuda.set_device(self.device)
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this rank writes files and talks to the user."""
-        return bool(self.rank == 0)
-
-    def share(self, count: int) -> range:
-        """Return this rank's part of ``count`` items: contiguous, sizes differing by at most 1."""
-        return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return every rank's value in rank order, on every rank."""
-        return self.world.allgather(value)
-
     def broadcast(self, value: Any) -> Any:
         """Return rank 0's value on every rank."""
-        return self.world.bcast(value)
+        return self.comm.bcast(value)
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return the element-wise sum over ranks of a float64 array."""
         total = np.empty_like(values, dtype=np.float64)
-        self.world.Allreduce(np.ascontiguousarray(values, dtype=np.float64), total)
+        self.comm.Allreduce(np.ascontiguousarray(values, dtype=np.float64), total)
         return total
 
     def largest(self, value: int) -> int:
         """Return the largest of the ranks' values: how ranks agree on a flag or an error."""
-        return int(self.world.allreduce(value, MPI.MAX))
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Run a block that may fail on some ranks only: every rank raises the first error.
-
-        Without it, the ranks that succeeded would wait for the others forever.
-        """
-        error: HpcbenchError | None = None
-        try:
-            yield
-        except HpcbenchError as raised:
-            error = raised
-        first = next((found for found in self.gather(error) if found is not None), None)
-        if first is not None:
-            raise first
+        return int(self.comm.allreduce(value, MPI.MAX))
 
     @abstractmethod
     def attach(
@@ -178,7 +148,7 @@ class FlatMPI(Alone):
         if self.size == 1:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu()
-        self.world.Allreduce(MPI.IN_PLACE, flat.numpy())
+        self.comm.Allreduce(MPI.IN_PLACE, flat.numpy())
         flat /= self.size
         position = 0
         for tensor in tensors:

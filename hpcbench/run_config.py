@@ -8,7 +8,7 @@ from hpcbench.communicator import BACKENDS, Compression, Reduction
 from hpcbench.config import Config, validate
 from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.errors import InputError, nearest
-from hpcbench.forecast import ForecastConfig
+from hpcbench.evaluation import ForecastConfig
 from hpcbench.methods import METHODS, method_class
 from hpcbench.models import ModelConfig
 from hpcbench.optimizers import OPTIMIZERS, Scaling, optimizer_options, scaled_schedule

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from hpcbench.checkpoint import (
     Checkpoint,
@@ -32,7 +33,8 @@ from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.embedding.observation import observe
 from hpcbench.errors import GateFailed, InputError, PartlyDone
-from hpcbench.forecast import Evaluation, evaluate, initial_conditions, run_dataset
+from hpcbench.evaluation import Evaluation, evaluate, initial_conditions
+from hpcbench.forecast import run_dataset
 from hpcbench.history import History
 from hpcbench.methods import method_class
 from hpcbench.methods.method import Method
@@ -107,8 +109,8 @@ def train(
     if ranks is None:
         with closing(communicator(config.train.backend)) as started:
             return train(config, out, resume, started)
-    with ranks.together():
-        dataset = observe(open_dataset(Path(config.dataset.path or "")), config.embedding)
+    path = Path(config.dataset.path or "")
+    dataset = ranks.together(lambda: observe(open_dataset(path), config.embedding))
     with dataset:
         return _Training(config, out, ranks, dataset).run(resume)
 
@@ -156,7 +158,9 @@ class _Training:
         self.method.prepare(ranks, self.schedule_steps)
         self.attached: nn.Module = self.method
         if self.method.OWNS_UPDATE:
-            self.optimizer = torch.optim.SGD(self.forecaster.head.parameters())  # stands idle
+            self.optimizer: Optimizer = torch.optim.SGD(
+                self.forecaster.head.parameters()
+            )  # stands idle
         else:
             optimizer = build_optimizer(
                 settings.optimizer, settings.optimizer_options, self.method.parameters()
@@ -173,10 +177,8 @@ class _Training:
 
     def run(self, resume: bool) -> dict[str, Any] | None:
         ranks, settings = self.ranks, self.config.train
-        with ranks.together():
-            if ranks.is_first:
-                self.directory.open(resume)
-        if ranks.broadcast(ranks.is_first and self.directory.finished):
+        ranks.first(lambda: self.directory.open(resume))
+        if ranks.first(lambda: self.directory.finished):
             if not ranks.is_first:
                 return None
             message(f"{self.directory.path}: already done; nothing to do")
@@ -318,31 +320,29 @@ class _Training:
             parts = self.ranks.gather([part.detach().cpu() for part in self.carried])
             columns = zip(*parts, strict=True)
             carried = {str(i): torch.cat(column, dim=1) for i, column in enumerate(columns)}
-        with self.ranks.together():
-            if self.ranks.is_first:
-                checkpoint = Checkpoint(
-                    step=done,
-                    model=self.forecaster.state_dict(),
-                    optimizer=optimizer_tensors(self.optimizer),
-                    carried=carried,
-                    history=self.history.tensors(done),
-                    method=self.method.own_state(),
-                )
-                try:
-                    write_checkpoint(self.directory.path / "checkpoint", checkpoint)
-                except OSError as error:
-                    raise PartlyDone(
-                        f"{self.directory.path}/checkpoint: cannot be written at step {done}: "
-                        f"{error.strerror}; earlier checkpoints are kept. Make room, then go on "
-                        "with --resume"
-                    ) from None
+        self.ranks.first(lambda: self._write_checkpoint(done, carried))
+
+    def _write_checkpoint(self, done: int, carried: dict[str, Tensor]) -> None:
+        checkpoint = Checkpoint(
+            step=done,
+            model=self.forecaster.state_dict(),
+            optimizer=optimizer_tensors(self.optimizer),
+            carried=carried,
+            history=self.history.tensors(done),
+            method=self.method.own_state(),
+        )
+        try:
+            write_checkpoint(self.directory.path / "checkpoint", checkpoint)
+        except OSError as error:
+            raise PartlyDone(
+                f"{self.directory.path}/checkpoint: cannot be written at step {done}: "
+                f"{error.strerror}; earlier checkpoints are kept. Make room, then go on with "
+                "--resume"
+            ) from None
 
     def _restore(self) -> int:
         """Go back to the newest whole checkpoint; return the steps it holds."""
-        checkpoint: Checkpoint | None = None
-        if self.ranks.is_first:
-            checkpoint = read_checkpoint(self.directory.path / "checkpoint")
-        checkpoint = self.ranks.broadcast(checkpoint)
+        checkpoint = self.ranks.first(lambda: read_checkpoint(self.directory.path / "checkpoint"))
         if checkpoint is None:
             return 0
         self.forecaster.load_state_dict(checkpoint.model)
@@ -407,14 +407,15 @@ class _Training:
     def _finish(self, evaluation: Evaluation | None, joules: float | None) -> dict[str, Any] | None:
         """Write the metrics, the forecasts and, last, the result."""
         peak = max(self.ranks.gather(peak_memory_bytes()))
-        energies = self.ranks.gather(joules if self.ranks.local_rank == 0 else 0.0)
+        measured = self.ranks.gather(joules if self.ranks.local_rank == 0 else 0.0)
         if not self.ranks.is_first:
             return None
         metrics = [
             *self._training_metrics(),
             Metric("peak_memory_bytes", peak, "bytes", "lower"),
         ]
-        if None not in energies and sum(energies) > 0:
+        energies = [energy for energy in measured if energy is not None]
+        if len(energies) == len(measured) and sum(energies) > 0:
             metrics.append(Metric("energy_joules", sum(energies), "J", "lower"))
         self._write_history()
         if evaluation is not None:

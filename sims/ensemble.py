@@ -16,8 +16,8 @@ from hpcbench.dataset_format import Header, Layout, read_hdf5
 from hpcbench.dataset_store import CollectiveStore, Store, add_sums
 from hpcbench.dataset_writer import finish, writer_lock
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone
-from sims.placement import check_layout, choose_layout, create, look, share, share_members, told_as
-from sims.ranks import Ranks
+from hpcbench.ranks import Ranks, share
+from sims.placement import check_layout, choose_layout, create, look, share_members, told_as
 from sims.spec import DatasetSpec
 
 SPIN_UP_PIECES = 20

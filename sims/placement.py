@@ -28,16 +28,11 @@ from hpcbench.dataset_writer import (
     generator_description,
 )
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError
-from sims.ranks import Ranks
+from hpcbench.ranks import Ranks, share
 
 MEMBER_GROUP = 2
 """Members are given to ranks in groups of this size, because compiled steppers may advance two
 trajectories in one complex array; a member then has the same companion on any number of ranks."""
-
-
-def share(count: int, rank: int, size: int) -> range:
-    """Return the part of ``count`` items that falls to a rank: contiguous and even."""
-    return range(rank * count // size, (rank + 1) * count // size)
 
 
 def num_groups(num_members: int) -> int:

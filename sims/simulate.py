@@ -6,8 +6,8 @@ from typing import Any
 
 from hpcbench.cli import INTERRUPTED
 from hpcbench.console import message, print_results
+from hpcbench.ranks import world
 from sims.ensemble import Generated, generate
-from sims.ranks import world
 from sims.spec import DatasetSpec, read_spec
 
 TAKES_OVERRIDES = True

@@ -20,7 +20,8 @@ from hpcbench.embedding.delay_line import DelayLine
 from hpcbench.embedding.delays import delay_vectors
 from hpcbench.embedding.observation import observe
 from hpcbench.errors import InputError
-from hpcbench.forecast import free_run, load_forecaster
+from hpcbench.forecast import load_forecaster
+from hpcbench.free_run import free_run
 from hpcbench.lyapunov_model import ClosedLoop
 from hpcbench.methods import METHODS, method_class
 from hpcbench.models import ModelConfig

@@ -14,13 +14,8 @@ from hpcbench.cli import main
 from hpcbench.communicator import communicator
 from hpcbench.dataset import open_dataset
 from hpcbench.errors import InputError
-from hpcbench.forecast import (
-    Evaluation,
-    ForecastConfig,
-    evaluate,
-    free_run,
-    initial_conditions,
-)
+from hpcbench.evaluation import Evaluation, ForecastConfig, evaluate, initial_conditions
+from hpcbench.free_run import free_run
 from hpcbench.metrics import nrmse
 from hpcbench.models import ModelConfig
 from hpcbench.models.forecaster import Forecaster, State, training_scaling
@@ -172,3 +167,19 @@ def test_forecast_command_refuses(
 def test_forecast_command_needs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["forecast", str(tmp_path)]) == 2
     assert "run.json" in capsys.readouterr().err
+
+
+def test_a_larger_ring_is_forecast_as_well_as_the_one_it_repeats(
+    tmp_path: Path, train_spec: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", str(train_spec(dtype="float64")), "--out", str(run)]
+    assert main([*arguments, "--train.steps", "20"]) == 0
+    assert main(["forecast", str(run), "--sites", "36", "--out", str(tmp_path / "ring")]) == 0
+    with h5py.File(run / "forecast.h5") as small, h5py.File(tmp_path / "ring/forecast.h5") as ring:
+        np.testing.assert_allclose(ring["nrmse"], small["nrmse"], rtol=1e-9)
+        np.testing.assert_allclose(ring["climatology_nrmse"], small["climatology_nrmse"])
+        assert ring["forecast"].shape == (3, small["forecast"].shape[1], 36)
+    capsys.readouterr()
+    assert main(["forecast", str(run), "--sites", "30"]) == 2
+    assert "--sites: given 30; valid: multiples of the 12" in capsys.readouterr().err

@@ -12,7 +12,12 @@ from mpi4py import MPI
 
 from hpcbench.communicator import BACKENDS, Alone, Communicator, communicator
 from hpcbench.config import read_config
+from hpcbench.dataset import open_dataset
 from hpcbench.errors import InputError
+from hpcbench.evaluation import ForecastConfig, evaluate
+from hpcbench.large_ring import evaluate_ring
+from hpcbench.models import ModelConfig
+from hpcbench.models.forecaster import Forecaster, training_scaling
 from hpcbench.run_config import RunConfig
 from hpcbench.train import train
 
@@ -91,9 +96,26 @@ def test_averages_and_agreement(ranks: Communicator) -> None:
 
 def test_an_error_of_one_rank_is_raised_by_all(ranks: Communicator) -> None:
     def fail_on_the_last() -> None:
-        with ranks.together():
-            if ranks.rank == ranks.size - 1:
-                raise InputError("from the last rank")
+        if ranks.rank == ranks.size - 1:
+            raise InputError("from the last rank")
 
     with pytest.raises(InputError, match="from the last rank"):
-        fail_on_the_last()
+        ranks.together(fail_on_the_last)
+
+
+def test_a_ring_over_ranks_is_forecast_as_on_one(
+    lorenz96_file: Path,
+) -> None:
+    torch.manual_seed(0)
+    with open_dataset(lorenz96_file) as dataset:
+        model = Forecaster(ModelConfig(hidden=4, halo=2), training_scaling(dataset))
+        model.set_dtype(torch.float64)
+        config = ForecastConfig(initial_conditions=4, warm_up=5, horizon=0.5, lyapunov_exponent=1.5)
+        with closing(communicator("mpi")) as ranks:
+            shared = evaluate_ring(model, dataset, config, ranks, 36)
+        alone = evaluate(model, dataset, config, Alone(MPI.COMM_SELF))
+    np.testing.assert_allclose(shared.error, alone.error, rtol=1e-10)
+    np.testing.assert_allclose(shared.persistence_error, alone.persistence_error, rtol=1e-12)
+    mine = alone.forecast[..., : shared.forecast.shape[-1]]
+    if MPI.COMM_WORLD.Get_rank() == 0:
+        np.testing.assert_allclose(shared.forecast[..., : mine.shape[-1]], mine, rtol=1e-10)

@@ -18,7 +18,7 @@ from hpcbench.dataset_store import CollectiveStore, Store
 from hpcbench.errors import InputError, PartlyDone
 from sims.ensemble import generate
 from sims.placement import share_members
-from sims.ranks import Ranks
+from hpcbench.ranks import Ranks
 from sims.spec import DatasetSpec, read_spec
 
 pytestmark = pytest.mark.mpi

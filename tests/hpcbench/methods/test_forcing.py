@@ -10,7 +10,7 @@ from torch import Tensor
 from hpcbench.communicator import Alone
 from hpcbench.config import validate
 from hpcbench.errors import InputError
-from hpcbench.forecast import free_run
+from hpcbench.free_run import free_run
 from hpcbench.methods.generalized_forcing import step_jacobian_norms
 from hpcbench.models.forecaster import Forecaster
 from hpcbench.run_config import RunConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 from hpcbench.communicator import Alone
 from hpcbench.config import validate
 from hpcbench.errors import InputError
-from hpcbench.forecast import free_run
+from hpcbench.free_run import free_run
 from hpcbench.methods.fast_split import lstm_layers
 from hpcbench.methods.ridge import solve_ridge
 from hpcbench.metrics import climatology, persistence

@@ -1,4 +1,4 @@
-"""The MPI ranks that generate a dataset together; one process is the special case of many."""
+"""The MPI ranks that work together; one process is the special case of many."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,11 @@ LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK", "MPI_LO
 """Variables that mpirun and srun set for the processes they start."""
 
 Result = TypeVar("Result")
+
+
+def share(count: int, rank: int, size: int) -> range:
+    """Return the part of ``count`` items that falls to a rank: contiguous and even."""
+    return range(rank * count // size, (rank + 1) * count // size)
 
 
 class Ranks:
@@ -31,7 +36,11 @@ class Ranks:
     @property
     def is_first(self) -> bool:
         """Whether this rank makes files and talks to the user."""
-        return self.rank == 0
+        return bool(self.rank == 0)
+
+    def share(self, count: int) -> range:
+        """Return this rank's part of ``count`` items."""
+        return share(count, self.rank, self.size)
 
     def gather(self, value: Result) -> list[Result]:
         """Return the values of all ranks, in their order, on every rank."""
