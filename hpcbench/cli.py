@@ -19,6 +19,7 @@ from hpcbench.errors import HpcbenchError, InputError, nearest
 COMMANDS = {
     "doctor": ("jobs.doctor", "what this machine has, what is missing and how to get it"),
     "simulate": ("sims.simulate", "integrate a system from a spec and write its dataset"),
+    "lyapunov": ("sims.exponents", "Lyapunov spectrum of a system, with error bars"),
     "inspect": ("analysis.inspect", "summarise, check and draw a dataset"),
     "embed": ("analysis.embed", "correlation times, delays and dimension of a dataset"),
     "train": ("hpcbench.train", "train a forecaster and evaluate its forecasts"),

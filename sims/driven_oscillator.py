@@ -91,7 +91,7 @@ class DrivenOscillator(Flow):
         growth = float(np.abs(np.linalg.eigvals(amplification)).max())
         if growth <= 1:
             return None
-        limit = f"h < η = {self.parameters.damping:g}" if self.scheme == "euler" else "h up to about 2.7"
+        limit = f"h < η = {self.parameters.damping:g}" if self.scheme == "euler" else "h < 2.7"
         return (
             f"is unstable with {self.scheme}: deviations grow by {growth:.6g} per step; "
             f"stable for {limit} where η < 2"

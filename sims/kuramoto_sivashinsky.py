@@ -142,9 +142,19 @@ class KuramotoSivashinsky(System):
         return self.num_components - 1
 
     def initial_tangents(self, random: np.random.Generator, num_vectors: int) -> np.ndarray:
-        """Return the coefficients of random fields of zero mean, which they keep."""
+        """Return the coefficients of random fields of zero mean."""
         fields = random.standard_normal((num_vectors, self.num_components))
-        return self.to_working(fields - fields.mean(axis=-1, keepdims=True))
+        return self.restrict_tangents(self.to_working(fields))
+
+    def restrict_tangents(self, vectors: np.ndarray) -> np.ndarray:
+        """Return coefficients without a mean, which would neither grow nor decay.
+
+        Orthogonalisation brings it back in the last digit, and from there it would take over the
+        vectors that decay.
+        """
+        restricted = vectors.copy()
+        restricted[..., 0] = 0
+        return restricted
 
     def _stepper(self, nonlinear: Stepper, step: float) -> Stepper:
         if self.scheme == "etdrk4":

@@ -114,6 +114,10 @@ class System(ABC):
         """Return random tangent vectors of one working state, ``(vector, component)``."""
         return random.standard_normal((num_vectors, self.num_tangents))
 
+    def restrict_tangents(self, vectors: np.ndarray) -> np.ndarray:
+        """Return tangent vectors without what rounding adds outside their space."""
+        return vectors
+
     @abstractmethod
     def reference_lyapunov_exponent(self) -> Exponent | None:
         """Return the largest Lyapunov exponent, None where none is known."""
