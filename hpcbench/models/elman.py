@@ -1,5 +1,6 @@
 """The vanilla recurrent network (Elman 1990)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -8,13 +9,18 @@ from torch import Tensor, nn
 from hpcbench.models.initialisation import RecurrentOptions, start_input, start_recurrent
 from hpcbench.models.stepping import Layer, Stack, State, widths
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda values: values,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
 
 
 class ElmanOptions(RecurrentOptions):
     """Options of the vanilla network: its activation and the start of its weights."""
 
-    activation: Literal["tanh", "relu", "sigmoid"] = "tanh"
+    activation: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh"
 
 
 class ElmanLayer(Layer):
@@ -45,7 +51,7 @@ class Elman(Stack):
 
         a_t = U x_t + W h_{t-1} + b, \qquad h_t = \varphi(a_t)
 
-    with :math:`\varphi` one of tanh, relu, sigmoid. The context of Elman (1990) is
+    with :math:`\varphi` one of tanh, relu, sigmoid, identity. The context of Elman (1990) is
     :math:`h_{t-1}`. State: ``(h,)``, ``(layers, batch, hidden)``.
     """
 

@@ -14,6 +14,7 @@ from hpcbench.models.clockwork import Clockwork, ClockworkLayer
 from hpcbench.models.coupled_lstm import CoupledLSTM
 from hpcbench.models.elman import Elman
 from hpcbench.models.gru import GRU
+from hpcbench.models.initialisation import spectral_radius
 from hpcbench.models.jordan import Jordan, JordanLayer
 from hpcbench.models.peephole_lstm import PeepholeLSTM
 from hpcbench.models.stepped_lstm import SteppedLSTM
@@ -133,6 +134,31 @@ def test_elman_with_sigmoid_is_its_equation() -> None:
         drive = layer.weight_ih @ inputs[:, t].T + layer.weight_hh @ hidden.T
         hidden = torch.sigmoid(drive.T + layer.bias)
         torch.testing.assert_close(outputs[:, t], hidden, **EXACT)
+
+
+def test_identity_network_is_the_damped_oscillator() -> None:
+    """x' = v, v' = F - eta v - x by Euler steps is a linear recurrent network."""
+    eta, dt, num_steps = 0.3, 0.01, 400
+    cell = build("elman", layers=1, inputs=1, activation="identity")
+    layer = cell.layers[0]
+    force = torch.sin(0.02 * torch.arange(num_steps))
+    with torch.no_grad():
+        layer.bias.zero_()
+        layer.weight_ih.zero_()
+        layer.weight_hh.zero_()
+        layer.weight_ih[1, 0] = dt
+        step = torch.tensor([[0.0, 1.0], [-1.0, -eta]])
+        layer.weight_hh[:2, :2] = torch.eye(2) + dt * step
+    start = torch.zeros(1, 1, HIDDEN)
+    start[..., 0] = 1.0
+    outputs, _ = cell(force[None, :, None], (start,))
+    x, v = 1.0, 0.0
+    for t in range(num_steps):
+        x, v = x + dt * v, v + dt * (force[t].item() - eta * v - x)
+        assert outputs[0, t, 0].item() == pytest.approx(x, rel=0, abs=1e-13)
+        assert outputs[0, t, 1].item() == pytest.approx(v, rel=0, abs=1e-13)
+    radius = spectral_radius(layer.weight_hh[:2, :2])
+    assert radius == pytest.approx((1 - eta * dt + dt**2) ** 0.5, rel=1e-12)
 
 
 def test_unrolled_feed_forward_network_is_the_recurrent_one_bitwise() -> None:

@@ -19,6 +19,7 @@ from hpcbench.optimizers import (
     set_learning_rate,
 )
 from hpcbench.optimizers.scheduled_nesterov import momentum
+from hpcbench.optimizers.soap import regular
 
 FLOAT = torch.float64
 
@@ -192,8 +193,8 @@ def test_soap_in_a_fixed_basis_is_adam_there() -> None:
     start = weight.detach().clone()
     optimizer.step()
     assert torch.equal(weight, start)  # the first gradient only sets the bases
-    left = torch.linalg.eigh(first @ first.T).eigenvectors.flip(1)
-    right = torch.linalg.eigh(first.T @ first).eigenvectors.flip(1)
+    left = torch.linalg.eigh(regular(0.05 * first @ first.T)).eigenvectors.flip(1)
+    right = torch.linalg.eigh(regular(0.05 * first.T @ first)).eigenvectors.flip(1)
     turned = nn.Parameter(left.T @ start @ right)
     adam = torch.optim.Adam([turned], lr=0.01, betas=(0.95, 0.95), eps=1e-8)
     for _ in range(20):
@@ -221,6 +222,22 @@ def test_soap_bases_stay_orthogonal_and_find_the_eigenvectors() -> None:
     diagonal = state["basis0"].T @ state["moment0"] @ state["basis0"]
     off = diagonal - torch.diag(diagonal.diagonal())
     assert off.norm() < 0.1 * diagonal.norm()
+
+
+def test_soap_does_not_let_rounding_choose_a_basis() -> None:
+    """Gradients of rank 1 leave most directions alike; a rounding error must not turn them."""
+    ends = []
+    for error in (0.0, 1e-15):
+        torch.manual_seed(8)
+        weight = nn.Parameter(torch.zeros(12, 9, dtype=FLOAT))
+        optimizer = build("soap", [weight], frequency=3)
+        for _ in range(8):
+            gradient = torch.outer(torch.randn(12, dtype=FLOAT), torch.randn(9, dtype=FLOAT))
+            weight.grad = gradient + error * torch.randn(12, 9, dtype=FLOAT)
+            optimizer.step()
+        ends.append(weight.detach().clone())
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-7)
+    assert ends[0].abs().max() > 0.01
 
 
 def test_soap_leaves_vectors_and_long_sides_to_adam() -> None:
