@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Show every point of a study."""
-    from jobs.points import plan_study
-
     study = read_study(arguments.study, arguments.overrides)
     site = read_site(arguments.site)
+    # Imported here, after what is quickly found wrong: it takes torch along.
+    from jobs.points import plan_study
+
     plan = plan_study(study, arguments.study)
     points = plan.points if arguments.json or arguments.all else plan.points[:SHOWN]
     folder = arguments.out / study.study.name

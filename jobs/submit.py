@@ -26,10 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Submit the points of a study that nobody has submitted before."""
-    from jobs.points import plan_study
-
     study = read_study(arguments.study, arguments.overrides)
     site = read_site(arguments.site)
+    # Imported here, after what is quickly found wrong: it takes torch along.
+    from jobs.points import plan_study
+
     plan = plan_study(study, arguments.study)
     folder = StudyFolder(arguments.out / study.study.name)
     folder.write_plan(plan, arguments.study.absolute(), arguments.site)
