@@ -85,7 +85,7 @@ def forecast_pictures(study: Study) -> list[Picture]:
 def example_pictures(system: str, found: Mapping[str, Forecasts]) -> list[Picture]:
     """Return the space-time picture of the first example of the best run."""
     label, best = next(iter(found.items()))
-    if best.truth.ndim != 3 or not best.truth.size or best.truth.shape != best.forecast.shape:
+    if not best.truth.size:
         return []
     return [
         plots.space_time(
@@ -115,7 +115,7 @@ def error_picture(system: str, found: Mapping[str, Forecasts]) -> Picture:
 def climate_pictures(system: str, found: Mapping[str, Forecasts]) -> list[Picture]:
     """Return spectra and attractors of truth and forecast examples."""
     label, best = next(iter(found.items()))
-    if not best.truth.size or best.truth.shape != best.forecast.shape or best.truth.shape[-1] < 4:
+    if not best.truth.size or best.truth.shape[-1] < 4:
         return []
     forecast = best.forecast[np.isfinite(best.forecast).all(axis=-1)]
     if len(forecast) < LEAST_SAMPLES:

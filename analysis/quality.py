@@ -48,6 +48,8 @@ def quality_factors(
 
 def reached(training: Training, target: float) -> tuple[float, float]:
     """Return (seconds, sequences) at the first validation loss under the target, else NaN."""
+    if len(training.validation_loss) != len(training.validation_step):
+        return math.nan, math.nan
     good = np.flatnonzero(training.validation_loss <= target)
     if len(good) == 0 or (len(good) and training.step_seconds.size == 0):
         return math.nan, math.nan

@@ -57,6 +57,8 @@ class Training:
 
     def after_warm_up(self, values: Array) -> Array:
         """Return the rows of a (step, rank) series that belong to :attr:`timed`."""
+        if not values.size:
+            return values
         kept = np.isfinite(self.step_seconds.max(axis=1))
         return values[kept][self.num_warmup_steps :]
 
@@ -98,17 +100,24 @@ def read_training(run: Path | str) -> tuple[Training | None, str]:
     data, attributes, problem = read_file(Path(run) / "metrics.h5")
     if problem:
         return None, problem
-    return Training(
-        loss=flat(data, "loss"),
-        step_seconds=per_rank(data, "step_seconds"),
-        compute_seconds=per_rank(data, "compute_seconds"),
-        data_seconds=per_rank(data, "data_seconds"),
-        validation_step=flat(data, "validation_step"),
-        validation_loss=flat(data, "validation_loss"),
-        num_warmup_steps=int(attributes.get("num_warmup_steps", 0)),
-        sequences_per_step=float(attributes.get("sequences_per_step", np.nan)),
-        allreduce=allreduce_times(data),
-    ), ""
+    # A time that is not positive was never measured.
+    steps = per_rank(data, "step_seconds").astype(float)
+    steps[~(steps > 0)] = np.nan
+    steps[np.isinf(steps)] = np.nan
+    try:
+        return Training(
+            loss=without_infinity(flat(data, "loss")),
+            step_seconds=steps,
+            compute_seconds=like(steps, per_rank(data, "compute_seconds")),
+            data_seconds=like(steps, per_rank(data, "data_seconds")),
+            validation_step=flat(data, "validation_step"),
+            validation_loss=without_infinity(flat(data, "validation_loss")),
+            num_warmup_steps=max(0, int(attributes.get("num_warmup_steps", 0))),
+            sequences_per_step=float(attributes.get("sequences_per_step", np.nan)),
+            allreduce=allreduce_times(data),
+        ), ""
+    except (ValueError, TypeError) as error:
+        return None, f"metrics.h5: foreign: {error}"
 
 
 def allreduce_times(data: dict[str, Array]) -> pd.DataFrame:
@@ -127,19 +136,29 @@ def read_forecasts(run: Path | str) -> tuple[Forecasts | None, str]:
     if problem:
         return None, problem
     nrmse, time = data.get("nrmse"), flat(data, "time_lyapunov")
-    if nrmse is None or nrmse.ndim != 2 or nrmse.shape[1] != len(time):
+    if nrmse is None or nrmse.ndim != 2 or nrmse.shape[1] != len(time) or not nrmse.size:
         return None, "forecast.h5: nrmse and time_lyapunov are missing or do not fit together"
-    return Forecasts(
-        time=time,
-        nrmse=nrmse,
-        vpt=flat(data, "vpt"),
-        censored=flat(data, "censored").astype(bool),
-        truth=data.get("truth", np.empty((0, 0, 0))),
-        forecast=data.get("forecast", np.empty((0, 0, 0))),
-        persistence=flat(data, "persistence_nrmse"),
-        climatology=flat(data, "climatology_nrmse"),
-        threshold=float(attributes.get("threshold", 0.5)),
-    ), ""
+    if not np.isfinite(time).all() or (np.diff(time) <= 0).any():
+        return None, "forecast.h5: time_lyapunov does not rise from sample to sample"
+    vpt, censored = flat(data, "vpt").astype(float), flat(data, "censored").astype(bool)
+    truth, forecast = (data.get(name, np.empty(0)) for name in ("truth", "forecast"))
+    fits = truth.ndim == 3 and truth.shape == forecast.shape and truth.shape[1] == len(time)
+    if not fits or not truth.size or not np.isfinite(truth).all():
+        truth = forecast = np.empty((0, 0, 0))
+    try:
+        return Forecasts(
+            time=time,
+            nrmse=nrmse,
+            vpt=vpt if len(vpt) == len(nrmse) and np.isfinite(vpt).all() else np.empty(0),
+            censored=censored if len(censored) == len(nrmse) else np.empty(0, dtype=bool),
+            truth=truth,
+            forecast=without_infinity(forecast),
+            persistence=over_time(data, "persistence_nrmse", time),
+            climatology=over_time(data, "climatology_nrmse", time),
+            threshold=float(attributes.get("threshold", 0.5)),
+        ), ""
+    except (ValueError, TypeError) as error:
+        return None, f"forecast.h5: foreign: {error}"
 
 
 def read_file(path: Path) -> tuple[dict[str, Array], dict[str, Any], str]:
@@ -149,9 +168,23 @@ def read_file(path: Path) -> tuple[dict[str, Array], dict[str, Any], str]:
     try:
         with h5py.File(path, "r") as file:
             data = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
-            return {name: np.asarray(item) for name, item in data.items()}, dict(file.attrs), ""
+            arrays = {name: np.asarray(item) for name, item in data.items()}
+            numbers = {name: item for name, item in arrays.items() if item.dtype.kind in "fiub"}
+            return numbers, dict(file.attrs), ""
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         return {}, {}, f"{path.name}: corrupt or partly written: {error}"
+
+
+def without_infinity(values: Array) -> Array:
+    """Return values with NaN for infinity, which no axis can show."""
+    values = values.astype(float)
+    return np.where(np.isinf(values), np.nan, values)
+
+
+def over_time(data: dict[str, Array], name: str, time: Array) -> Array:
+    """Return a dataset with a value per time, empty when it has another length."""
+    values = without_infinity(flat(data, name))
+    return values if len(values) == len(time) else np.empty(0)
 
 
 def flat(data: dict[str, Array], name: str) -> Array:
@@ -162,4 +195,11 @@ def flat(data: dict[str, Array], name: str) -> Array:
 def per_rank(data: dict[str, Array], name: str) -> Array:
     """Return a (step, rank) dataset; one without a rank axis is that of a single rank."""
     values = data.get(name, np.empty((0, 0)))
-    return values[:, None] if values.ndim == 1 else values
+    if values.ndim == 1:
+        values = values[:, None]
+    return values if values.ndim == 2 and values.size else np.empty((0, 0))
+
+
+def like(steps: Array, values: Array) -> Array:
+    """Return times that belong to the steps, none when they do not fit to them."""
+    return values if values.shape == steps.shape else np.empty((0, 0))
