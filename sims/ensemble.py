@@ -17,8 +17,10 @@ from hpcbench.dataset_store import CollectiveStore, Store, add_sums
 from hpcbench.dataset_writer import finish, writer_lock
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone
 from hpcbench.ranks import Ranks, share
+from sims.decomposition import InSpace
 from sims.placement import check_layout, choose_layout, create, look, share_members, told_as
 from sims.spec import DatasetSpec
+from sims.system import System
 
 SPIN_UP_PIECES = 20
 """Pieces in which the spin-up is taken, to show progress; the same on any number of ranks."""
@@ -50,7 +52,12 @@ class Task:
 
 
 def generate(
-    spec: DatasetSpec[Any], path: Path, layout: Layout | None, resume: bool, ranks: Ranks
+    spec: DatasetSpec[Any],
+    path: Path,
+    layout: Layout | None,
+    resume: bool,
+    ranks: Ranks,
+    system: System | None = None,
 ) -> Generated:
     """Integrate the ensemble of a specification and write it as a dataset.
 
@@ -65,13 +72,18 @@ def generate(
         ``collective`` (one file written by all ranks; needs HDF5 with MPI). None chooses.
     resume
         Continue an interrupted generation.
+    system
+        What takes the steps, where it is not the one of the specification.
 
     Raises :class:`InputError` when the path is taken or cannot be written,
     :class:`EnvironmentLacks` when HDF5 cannot do the layout, and :class:`PartlyDone` when the
     disk fills up on the way.
     """
     header = spec.header()
-    kernel = spec.build_system().kernel_name
+    if spec.integration.decomposition == "space" and system is None:
+        return _generate_in_space(spec, path, layout, resume, ranks)
+    system = system or spec.build_system()
+    kernel = system.kernel_name
 
     def look_up() -> Layout | Literal["complete"] | None:
         return look(path, header, layout, resume, ranks.size, kernel)
@@ -90,10 +102,25 @@ def generate(
             create(path, header, chosen, kernel, ranks)
         begin = time.perf_counter()
         with _open_tasks(path, header, chosen, ranks) as tasks:
-            num_steps = _run(spec, path, tasks, ranks)
+            num_steps = _run(spec, system, path, tasks, ranks)
         ranks.first(lambda: _finish(path, header))
         seconds = time.perf_counter() - begin
     return Generated(False, seconds, sum(ranks.gather(num_steps)))
+
+
+def _generate_in_space(
+    spec: DatasetSpec[Any], path: Path, layout: Layout | None, resume: bool, ranks: Ranks
+) -> Generated:
+    """Let all ranks advance every trajectory together, and the first write it."""
+    if layout not in (None, "file"):
+        raise InputError(
+            f'--layout: given "{layout}"; with integration.decomposition "space" the first rank '
+            'writes: leave --layout out, or give "file"'
+        )
+    system = spec.build_system()
+    _check_kernels(system.kernel_name, ranks)
+    team = InSpace(system, spec.integration.step, ranks)
+    return team.lead(lambda: generate(spec, path, "file", resume, Ranks(), team))
 
 
 def _check_kernels(kernel: str, ranks: Ranks) -> None:
@@ -156,9 +183,11 @@ def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Ite
     ranks.together(told_as(PartlyDone, _how_to_resume(path))(close_all))
 
 
-def _run(spec: DatasetSpec[Any], path: Path, tasks: list[Task], ranks: Ranks) -> int:
+def _run(
+    spec: DatasetSpec[Any], system: System, path: Path, tasks: list[Task], ranks: Ranks
+) -> int:
     """Advance all tasks of all ranks, in rounds, and return the steps taken by this rank."""
-    pieces = (piece for task in tasks for piece in advance_task(spec, task))
+    pieces = (piece for task in tasks for piece in advance_task(spec, system, task))
     rounds = max(ranks.gather(sum(_num_pieces(spec, task) for task in tasks)))
     total = sum(_num_steps(spec, task) for task in tasks)
     description = f"{spec.system}: {spec.sampling.num_trajectories} trajectories"
@@ -174,13 +203,13 @@ def _run(spec: DatasetSpec[Any], path: Path, tasks: list[Task], ranks: Ranks) ->
     return total
 
 
-def advance_task(spec: DatasetSpec[Any], task: Task) -> Iterator[int]:
+def advance_task(spec: DatasetSpec[Any], system: System, task: Task) -> Iterator[int]:
     """Advance the members of a task to the end, and yield the steps taken by every piece of work.
 
     A block is written before a yield and marked as finished after it: between the two, the
     caller makes sure that every rank has written its share.
     """
-    system, step, every = spec.build_system(), spec.integration.step, spec.steps_per_sample
+    step, every = spec.integration.step, spec.steps_per_sample
     store, members = task.store, task.members
     num_training = max(0, spec.split_counts()[0] - members.start)  # they come first
     samples = np.empty((0, 0, 0))

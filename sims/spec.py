@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from hpcbench.config import Config, merge, parse_overrides, read_toml, validate
 from hpcbench.dataset_format import Header
 from hpcbench.errors import nearest
+from sims.decomposition import space_obstacle
 from sims.registry import system_class
 from sims.system import Kernel, System
 
@@ -30,12 +31,15 @@ class Integration(Config):
     kernel
         ``compiled`` or ``reference`` (NumPy), which differ in rounding; ``auto`` takes the
         compiled one where there is one for the system and its size.
+    decomposition
+        What ranks share: the trajectories, or every single trajectory where that is very large.
     """
 
     scheme: str
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     spin_up: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     kernel: Kernel = "auto"
+    decomposition: Literal["members", "space"] = "members"
 
 
 class Sampling(Config):
@@ -120,6 +124,8 @@ class DatasetSpec(Config, Generic[Parameters]):
             _reject(("integration", "step"), integration.step, obstacle)
         if integration.kernel == "compiled" and (obstacle := system.kernel_obstacle()):
             _reject(("integration", "kernel"), integration.kernel, obstacle)
+        if integration.decomposition == "space" and (obstacle := space_obstacle(system)):
+            _reject(("integration", "decomposition"), integration.decomposition, obstacle)
 
     def _system(self, kernel: Kernel) -> System:
         system: System = system_class(self.system, "(spec)")(

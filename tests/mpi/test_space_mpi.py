@@ -1,0 +1,125 @@
+"""One trajectory over several ranks: the same states as on one, and as without ranks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+import sims.spec
+from hpcbench.dataset import open_dataset
+from hpcbench.dataset_check import check, verify
+from hpcbench.errors import InputError
+from hpcbench.ranks import Ranks
+from sims.decomposition import InSpace
+from sims.ensemble import generate
+from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters
+from sims.lorenz96 import Lorenz96, Lorenz96Parameters
+from sims.spec import DatasetSpec, read_spec
+from sims.system import Kernel, System
+
+pytestmark = pytest.mark.mpi
+
+SPECS = Path(sims.spec.__file__).parent / "specs"
+WORLD = Ranks(MPI.COMM_WORLD)
+
+
+def lorenz96(num_sites: int, kernel: Kernel = "auto") -> Lorenz96:
+    return Lorenz96(Lorenz96Parameters(num_sites=num_sites, forcing=8.0), kernel=kernel)
+
+
+def kuramoto_sivashinsky(num_points: int) -> KuramotoSivashinsky:
+    length = 22.0 * num_points / 64
+    parameters = KuramotoSivashinskyParameters(num_points=num_points, domain_length=length)
+    return KuramotoSivashinsky(parameters, kernel="reference")
+
+
+def ahead(system: System, step: float, num_steps: int, ranks: Ranks) -> np.ndarray:
+    """Two states some steps later and on the way, by all given ranks."""
+    states = system.initial_states(1, range(2))
+    out = np.empty((2, 3, system.num_components))
+    team = InSpace(system, step, ranks)
+    team.lead(lambda: team.advance(states, step, 3 * num_steps, num_steps, out))
+    np.testing.assert_array_equal(out[:, -1] if ranks.is_first else 0, states * ranks.is_first)
+    return MPI.COMM_WORLD.bcast(out) if ranks.size > 1 else out
+
+
+@pytest.mark.parametrize("num_sites", [24, 37, 1000, 1001])
+@pytest.mark.parametrize("kernel", ["compiled", "reference"])
+def test_a_ring_on_any_number_of_ranks(num_sites: int, kernel: Kernel) -> None:
+    system = lorenz96(num_sites, kernel)
+    many = ahead(system, 0.01, 21, WORLD)
+    np.testing.assert_array_equal(many, ahead(system, 0.01, 21, Ranks()))
+    whole, out = system.initial_states(1, range(2)), np.empty_like(many)
+    lorenz96(num_sites, "reference").advance(whole, 0.01, 63, 21, out)
+    np.testing.assert_allclose(many, out, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_points", [144, 256, 1000, 1536, 16384])
+def test_a_field_on_any_number_of_ranks(num_points: int) -> None:
+    system = kuramoto_sivashinsky(num_points)
+    many = ahead(system, 0.25, 4, WORLD)
+    np.testing.assert_array_equal(many, ahead(system, 0.25, 4, Ranks()))
+    whole, out = system.initial_states(1, range(2)), np.empty_like(many)
+    system.advance(whole, 0.25, 12, 4, out)
+    np.testing.assert_allclose(many, out, rtol=0, atol=1e-12)
+
+
+def test_too_many_ranks_are_told_what_would_do() -> None:
+    with pytest.raises(InputError, match=rf"give at least {8 * WORLD.size} sites") as caught:
+        InSpace(lorenz96(8 * WORLD.size - 1), 0.01, WORLD)
+    assert f"start at most {WORLD.size - 1} ranks" in str(caught.value)
+    with pytest.raises(InputError, match=r"parameters.num_points: 14 is .* sizes that work: "):
+        InSpace(kuramoto_sivashinsky(14), 0.25, WORLD)
+
+
+def test_errors_of_the_first_rank_reach_all() -> None:
+    team = InSpace(lorenz96(100), 0.01, WORLD)
+
+    def fail() -> None:
+        team.advance(np.ones((1, 100)), 0.01, 5, 5)
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        team.lead(fail)
+
+
+def small(name: str, options: list[str]) -> DatasetSpec[Any]:
+    return read_spec(
+        SPECS / f"{name}.toml",
+        [
+            *options,
+            "--sampling.num_trajectories=3",
+            "--sampling.num_samples=40",
+            "--sampling.split=[0.4,0.3,0.3]",
+            "--integration.spin_up=1.0",
+            "--integration.decomposition=space",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lorenz96_smoke", ["--parameters.num_sites=101"]),
+        ("kuramoto_sivashinsky_l200", ["--parameters.num_points=600"]),
+    ],
+)
+def test_datasets_do_not_depend_on_the_ranks(
+    shared_tmp_path: Path, name: str, options: list[str]
+) -> None:
+    spec = small(name, options)
+    path, alone = shared_tmp_path / "space.h5", shared_tmp_path / "alone.h5"
+    generate(spec, path, None, False, WORLD)
+    if WORLD.is_first:
+        generate(spec, alone, None, False, Ranks())
+    MPI.COMM_WORLD.barrier()
+    with open_dataset(path) as many, open_dataset(alone) as one:
+        assert many.state_sha256() == one.state_sha256()
+        assert many.generator["kernel"].endswith(" in space")
+        assert verify(many) == []
+    assert check(path) == []
+    assert generate(spec, path, None, False, WORLD).already_there
+    with pytest.raises(InputError, match=r'--layout: given "parts"; with integration'):
+        generate(spec, path, "parts", False, WORLD)
