@@ -32,7 +32,7 @@ from hpcbench.config import read_config
 from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.embedding.observation import observe
-from hpcbench.errors import GateFailed, InputError, PartlyDone
+from hpcbench.errors import EnvironmentLacks, GateFailed, InputError, PartlyDone
 from hpcbench.evaluation import Evaluation, evaluate, initial_conditions
 from hpcbench.forecast import run_dataset
 from hpcbench.history import History
@@ -176,13 +176,21 @@ class _Training:
         self.stop_signal = 0
 
     def run(self, resume: bool) -> dict[str, Any] | None:
-        ranks, settings = self.ranks, self.config.train
+        ranks = self.ranks
         ranks.first(lambda: self.directory.open(resume))
         if ranks.first(lambda: self.directory.finished):
             if not ranks.is_first:
                 return None
             message(f"{self.directory.path}: already done; nothing to do")
             return dict(read_json(self.directory.path / "result.json"))
+        try:
+            return self._run(resume)
+        except (InputError, EnvironmentLacks) as error:
+            self._status("failed", int(np.isfinite(self.history.loss).sum()), str(error))
+            raise
+
+    def _run(self, resume: bool) -> dict[str, Any] | None:
+        ranks, settings = self.ranks, self.config.train
         self._write_provenance()
         first = self._restore() if resume else 0
         checkpointed = unshared = first

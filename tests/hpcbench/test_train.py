@@ -181,6 +181,21 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(
     assert list((run / "checkpoint").iterdir())
 
 
+def test_a_run_that_cannot_be_finished_says_why(
+    tmp_path: Path, train_spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hpcbench.train as module
+
+    def no_forecast(*arguments: object) -> None:
+        raise module.InputError("no forecast today")
+
+    monkeypatch.setattr(module, "evaluate", no_forecast)
+    run = tmp_path / "run"
+    assert main(["train", str(train_spec()), "--out", str(run), "--train.steps", "5"]) == 2
+    status = json.loads((run / "status.json").read_text())
+    assert (status["state"], status["step"], status["reason"]) == ("failed", 5, "no forecast today")
+
+
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
