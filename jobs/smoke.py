@@ -68,7 +68,9 @@ def command(arguments: argparse.Namespace) -> int:
         ranks = f"{stage.ranks} rank{'s' if stage.ranks > 1 else ''}"
         message(f"[{number}/{len(stages) + 1}] {stage.title} ({ranks})")
         log = out / "logs" / f"{number}.log"
-        run(stage.ranks, hpcbench_argv(*stage.arguments), log=log)
+        # one thread a rank throughout: a second rank then brings a second core
+        environment = {"OMP_NUM_THREADS": "1"}
+        run(stage.ranks, hpcbench_argv(*stage.arguments), log=log, environment=environment)
     message(f"[{len(stages) + 1}/{len(stages) + 1}] report")
     report = write_report([out], out / "report")
     seconds = time.monotonic() - begin
