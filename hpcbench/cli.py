@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": ("analysis.compare", "is B the same, faster or slower than A"),
     "diff": ("analysis.diff", "what changed between runs, in settings and provenance"),
     "export": ("analysis.export", "records as MLPerf log, Extra-P lines or parquet"),
+    "bench": ("sims.bench", "rates of the kernels and of writing datasets on this machine"),
     "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
 }
 """Command name → (module that implements it, one-line summary)."""

@@ -1,10 +1,11 @@
-"""``hpcbench bench kernels``: what the compiled kernels do per second, and what limits them."""
+"""``hpcbench bench``: what the compiled kernels and the writing of datasets do per second."""
 
 import argparse
 import os
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from hpcbench.console import print_results
 from hpcbench.errors import InputError, nearest
 from sims import kernels
+from sims.bench_io import io_rates
 from sims.kernels.measure import (
     LORENZ96_FLOPS,
     Work,
@@ -46,10 +48,18 @@ class Kernel:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hpcbench bench``."""
-    parser.add_argument("what", choices=["kernels"], help="kernels: updates per second of one core")
-    parser.add_argument("--rounds", type=int, default=9, help="samples of each kernel (9)")
+    parser.add_argument(
+        "what",
+        choices=["kernels", "io"],
+        help="kernels: updates per second of one core; io: writing of datasets",
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="samples of each rate (9)")
     parser.add_argument("--core", type=int, help="core to run on (default: the last one allowed)")
-    parser.add_argument("--only", default="", help="kernels whose name contains this")
+    parser.add_argument("--only", default="", help="kernels: those whose name contains this")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(), help="io: where to write (here; deleted afterwards)"
+    )
+    parser.add_argument("--megabytes", type=int, default=256, help="io: size of a dataset (256)")
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -57,6 +67,8 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.rounds < 1:
         raise InputError(f"--rounds: at least 1 is needed; got {arguments.rounds}")
     core = pin(arguments.core)
+    if arguments.what == "io":
+        return _io(arguments, core)
     everything = list(all_kernels())
     chosen = [k for k in everything if arguments.only in k.work.name]
     if not chosen:
@@ -81,6 +93,24 @@ def command(arguments: argparse.Namespace) -> int:
         print(f"kernels: {document['variant']}, core {core}, {arguments.rounds} rounds")
     print_results(results, arguments.json, document)
     return 0
+
+
+def _io(arguments: argparse.Namespace, core: int) -> int:
+    if arguments.megabytes < 1:
+        raise InputError(f"--megabytes: at least 1 is needed; got {arguments.megabytes}")
+    if not arguments.folder.is_dir():
+        raise InputError(f"--folder: {arguments.folder} is no folder; give one that is there")
+    found = io_rates(arguments.folder, arguments.megabytes, arguments.rounds)
+    results = [_result(name, values, _io_unit(name)) for name, values in found.items()]
+    document = {"variant": kernels.variant(), "core": core, "folder": str(arguments.folder)}
+    print_results(results, arguments.json, document)
+    return 0
+
+
+def _io_unit(name: str) -> str:
+    if name.startswith(" "):
+        return ""
+    return "updates/s" if "per sample" in name else "B/s"
 
 
 def pin(core: int | None) -> int:

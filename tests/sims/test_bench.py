@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from hpcbench.cli import main
 from hpcbench.errors import InputError
 from sims import bench
 from sims.kernels.measure import Work, interleaved_rates, kuramoto_sivashinsky_flops
@@ -44,6 +45,24 @@ def test_text_has_one_line_per_result(run):
     lines = run("--rounds", "1", "--only", "40 sites × 1024, float32").splitlines()
     assert lines[0].startswith("kernels: ")
     assert sum("updates/s" in line for line in lines) == 2
+
+
+def test_io_is_measured_against_the_raw_write_and_the_kernel(tmp_path, capsys):
+    allowed = os.sched_getaffinity(0)
+    arguments = ["bench", "io", "--folder", str(tmp_path), "--megabytes=4", "--rounds=2"]
+    assert main([*arguments, "--json"]) == 0
+    os.sched_setaffinity(0, allowed)
+    captured = capsys.readouterr()
+    results = {r["name"].strip(): r for r in json.loads(captured.out)["results"]}
+    assert results["raw write"]["unit"] == "B/s"
+    assert results["dataset, every step saved"]["n"] == 2
+    assert results["of the raw write"]["value"] > 0
+    assert results["kernel alone, 40 steps per sample"]["unit"] == "updates/s"
+    assert results["of the kernel alone"]["value"] > 0
+    assert list(tmp_path.iterdir()) == []
+    assert main(["bench", "io", "--folder", str(tmp_path / "nowhere")]) == 2
+    assert main(["bench", "io", "--megabytes", "0"]) == 2
+    os.sched_setaffinity(0, allowed)
 
 
 def test_wrong_options_are_refused(run):
