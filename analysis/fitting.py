@@ -21,7 +21,7 @@ from analysis.statistics import (
     CONFIDENCE,
     RESAMPLING_SEED,
     Interval,
-    hodges_lehmann,
+    centre,
     percentile_interval,
 )
 
@@ -81,8 +81,8 @@ class Fit:
         Beyond twice the largest measured number of ranks the curve is a projection.
         """
         values = {name: np.atleast_1d(np.asarray(v, float)) for name, v in variables.items()}
-        centre = [interval.value for interval in self.parameters.values()]
-        seconds = self.law.seconds(values, *centre)
+        estimate = [interval.value for interval in self.parameters.values()]
+        seconds = self.law.seconds(values, *estimate)
         curves = self.law.seconds(values, *(column[:, None] for column in self.samples.T))
         tail = 50 * (1 - CONFIDENCE)
         low, high = np.percentile(curves, [tail, 100 - tail], axis=0)
@@ -101,7 +101,7 @@ def centres(runs: pd.DataFrame, variables: Sequence[str]) -> tuple[pd.DataFrame,
         columns=list(variables), dtype=float,
     )  # fmt: skip
     values = [np.log(group["seconds"].to_numpy(dtype=float)) for _, group in groups]
-    frame["seconds"] = [math.exp(float(hodges_lehmann(value))) for value in values]
+    frame["seconds"] = [math.exp(float(centre(value))) for value in values]
     frame["n"] = [len(value) for value in values]
     return frame, values
 
@@ -142,7 +142,7 @@ def fit(law: Law, runs: pd.DataFrame, cross_validate: bool = True) -> Fit:
     fitted = law.seconds(variables, *estimate)
     points = points.assign(fitted=fitted, residual=np.log(points["seconds"] / fitted))
     residuals = np.concatenate(
-        [value - math.log(centre) for value, centre in zip(logs, fitted, strict=True)]
+        [value - math.log(middle) for value, middle in zip(logs, fitted, strict=True)]
     )
     return Fit(
         law=law,
@@ -222,9 +222,9 @@ def resampled_centres(values: Array, rng: np.random.Generator) -> Array:
     doi:10.1080/00031305.2015.1089789.
     """
     n = len(values)
-    centre = hodges_lehmann(values)
-    drawn = hodges_lehmann(values[rng.integers(0, n, (NUM_RESAMPLES, n))])
-    return np.asarray(centre + (drawn - centre) * math.sqrt(n / max(n - 1, 1)))
+    middle = centre(values)
+    drawn = centre(values[rng.integers(0, n, (NUM_RESAMPLES, n))])
+    return np.asarray(middle + (drawn - middle) * math.sqrt(n / max(n - 1, 1)))
 
 
 def log_seconds(law: Law, variables: Mapping[str, Array], theta: Array) -> Array:

@@ -14,7 +14,7 @@ from analysis.statistics import autocorrelation, finite
 
 Array = npt.NDArray[Any]
 
-CHANGE_PENALTY = 3.0
+CHANGE_PENALTY = 4.0
 """Gain a change-point must bring, in units of σ² log n (BIC with a margin)."""
 
 CLIP_SIGMAS = 5.0
@@ -28,7 +28,7 @@ def warm_up_length(seconds: Array, floor: int = 0) -> int:
     """Return how many steps at the start belong to the warm-up, at least ``floor``.
 
     The series of log times, clipped at 5 σ around its second half, is split where two constant
-    levels fit it best. While the split gains more than 3 σ² log n and the earlier level is the
+    levels fit it best. While the split gains more than 4 σ² log n and the earlier level is the
     slower, the earlier part is warm-up and the rest is searched again: a gradual warm-up goes in
     several cuts. At most half of the series can be warm-up.
     """

@@ -10,6 +10,7 @@ The base p₀ is the smallest number of ranks that was measured, never silently 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class Cell:
     nodes: list[int]
     names: list[str]
 
-    @property
+    @cached_property
     def medians(self) -> Array:
         """Median step time of each run, in seconds."""
         return np.array([np.median(timing) for timing in self.timings])

@@ -12,7 +12,7 @@ from analysis.fitting import LEAST_POINTS, Fit, fit_all, fit_table
 from analysis.models import ALLREDUCE_LAWS, AMDAHL, GUSTAFSON, STRONG_LAWS, WEAK_LAWS
 from analysis.scaling import Curve
 
-MAX_CURVES = 20
+MAX_CURVES = 8
 """Curves that are fitted; a page with more is a table to filter, not to read."""
 
 FIT_COLUMNS = (

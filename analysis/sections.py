@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.gallery import forecast_pictures, run_pictures, scaling_pictures, skill_pictures
 from analysis.plots.style import Picture
+from analysis.scaling_fits import MAX_CURVES
 from analysis.study import Study
 from analysis.tables import Column, numeric, plain, ranged, whole
 
@@ -158,6 +159,7 @@ def scaling_section(study: Study) -> Section:
         seconds__low=study.projected["low"], seconds__high=study.projected["high"],
         is_projection=study.projected["is_projection"].map({True: "yes", False: "no"}),
     )  # fmt: skip
+    many = len(study.curves) > len(study.fits) == MAX_CURVES
     few = study.scaling["step_seconds"].notna().any() and not study.fits
     return Section(
         "Scaling",
@@ -165,7 +167,8 @@ def scaling_section(study: Study) -> Section:
         "rank interval. Speed-up and efficiency are relative to the base in the row, the smallest "
         "number of ranks measured; their intervals come from resampling runs and blocks of steps. "
         "The factors of the efficiency multiply back to it up to the residual."
-        + (" No law is fitted: that takes at least 4 different numbers of ranks." if few else ""),
+        + (" No law is fitted: that takes at least 4 different numbers of ranks." if few else "")
+        + (f" Laws are fitted to the first {MAX_CURVES} curves." if many else ""),
         [
             *table("scaling", "Step time, speed-up and efficiency", study.scaling, SCALING),
             *table("fractions", "Factors of the efficiency", study.fractions, FRACTIONS),
