@@ -47,7 +47,7 @@ format: setup
 	@$(BIN)/ruff format
 
 unit: setup
-	@$(BIN)/python -P -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest
 
 # The same tests on 2 and on 3 ranks.
 mpi: setup
