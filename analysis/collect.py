@@ -185,7 +185,17 @@ def walk(
 
 
 def look(directory: str, changed: int) -> tuple[Folder, set[str]]:
-    """Return a directory as it is now, and the names of its files."""
+    """Return a directory as it is now, and the names of its files that matter."""
+    try:  # a run that has ended is known by its result; its other files need not be listed
+        record = settled_stamp(directory)
+    except FileNotFoundError:
+        return look_closely(directory, changed)
+    names = "forecasts" if os.path.isdir(f"{directory}/forecasts") else ""  # noqa: PTH112
+    return Folder(changed, names, record), {"result.json"}
+
+
+def look_closely(directory: str, changed: int) -> tuple[Folder, set[str]]:
+    """Return a directory without result as it is now, and the names of its files."""
     files: set[str] = set()
     names: list[str] = []
     with os.scandir(directory) as entries:
@@ -194,11 +204,9 @@ def look(directory: str, changed: int) -> tuple[Folder, set[str]]:
                 files.add(entry.name)
             elif entry.name[0] != ".":
                 names.append(entry.name)
-    record = CONTAINER
-    if not files.isdisjoint(MARKS):
-        names = ["forecasts"] if "forecasts" in names else []
-        record = settled_stamp(directory) if "result.json" in files else OPEN
-    return Folder(changed, "/".join(sorted(names)), record), files
+    if files.isdisjoint(MARKS):
+        return Folder(changed, "/".join(sorted(names)), CONTAINER), files
+    return Folder(changed, "forecasts" if "forecasts" in names else "", OPEN), files
 
 
 def read_study(root: Path) -> tuple[dict[str, Any], str]:

@@ -69,8 +69,9 @@ class Gathered:
 def read_document(path: Path | str) -> tuple[dict[str, Any], str]:
     """Return a JSON object and ``""``, or ``{}`` and the reason why it could not be read."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (a hundred thousand Path objects take seconds)
-            document = json.loads(file.read())
+        # Unbuffered and without Path: a hundred thousand of either take seconds.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            document = json.loads(file.readall())
     except OSError as error:
         return {}, f"{Path(path).name}: cannot be read: {error.strerror}"
     except (ValueError, RecursionError) as error:
