@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--between", metavar="N", type=int, default=10, help="steps between orthogonalisations (10)"
     )
+    parser.add_argument("--seed", metavar="N", help="seed of the initial states")
     parser.epilog = (
         "The spin-up of the specification comes first. Any of its fields can be given as well: "
         "--parameters.forcing 10. Under mpirun, the ranks share the members."
@@ -48,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(arguments: argparse.Namespace) -> int:
     """Run ``hpcbench lyapunov`` on this rank and return its exit code."""
     ranks = world()
-    spec = ranks.together(lambda: read_spec(arguments.spec, arguments.overrides))
+    overrides = arguments.overrides
+    if arguments.seed is not None:
+        overrides = [*overrides, "--seed", arguments.seed]
+    spec = ranks.together(lambda: read_spec(arguments.spec, overrides))
     run = _run(arguments, spec)
     system = spec.build_system()
     number = arguments.exponents
@@ -112,6 +116,7 @@ def _report(
         "parameters": spec.parameters.model_dump(mode="json"),
         "scheme": spec.integration.scheme,
         "step": spec.integration.step,
+        "seed": spec.seed,
         "members": arguments.members,
         "time_per_member": run.measured * spec.integration.step,
         "reference": None if reference is None else str(reference),

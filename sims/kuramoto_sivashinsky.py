@@ -13,6 +13,8 @@ from sims.etdrk4 import ETDRK4
 from sims.kernels.stability import is_stable, largest_stable_step
 from sims.system import Exponent, Kernel, Stepper, System
 
+MEASURED = "tangent dynamics (docs/results/lyapunov.md)"
+
 
 class KuramotoSivashinskyParameters(Config):
     """Parameters of the Kuramoto–Sivashinsky equation.
@@ -54,11 +56,23 @@ class KuramotoSivashinsky(System):
     Parameters = KuramotoSivashinskyParameters
 
     EXPONENTS: ClassVar[dict[float, Exponent]] = {
-        22.0: Exponent(0.048, 0.001, "Cvitanović et al. 2010, doi:10.1137/070705623"),
-        36.0: Exponent(0.080, 0.003, "Edson et al. 2019, doi:10.1017/S1446181119000105"),
-        60.0: Exponent(0.089, 0.003, "tangent dynamics, this project"),
-        100.0: Exponent(0.093, 0.003, "tangent dynamics, this project"),
-        200.0: Exponent(0.094, 0.003, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
+        22.0: Exponent(
+            0.0488,
+            0.0006,
+            f"{MEASURED}; 0.048 in Cvitanović et al. 2010, doi:10.1137/070705623",
+        ),
+        36.0: Exponent(
+            0.0765,
+            0.0007,
+            f"{MEASURED}; 0.080 in Edson et al. 2019, doi:10.1017/S1446181119000105",
+        ),
+        60.0: Exponent(0.0857, 0.0007, MEASURED),
+        100.0: Exponent(0.0916, 0.0013, MEASURED),
+        200.0: Exponent(
+            0.0940,
+            0.0017,
+            f"{MEASURED}; 0.094 in Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016",
+        ),
     }
     """L → largest Lyapunov exponent."""
 

@@ -35,9 +35,9 @@ class LogisticMap(Map):
     parameters: LogisticMapParameters
 
     EXPONENTS: ClassVar[dict[float, Exponent]] = {
-        3.5: Exponent(-0.87250735, 1e-8, "tangent dynamics on the cycle of 4, this project"),
-        3.55: Exponent(-0.09989221, 1e-8, "tangent dynamics on the cycle of 8, this project"),
-        3.9: Exponent(0.4962, 0.0003, "tangent dynamics, this project"),
+        3.5: Exponent(-0.87250735, 1e-8, "tangent dynamics on the cycle of 4"),
+        3.55: Exponent(-0.09989221, 1e-8, "tangent dynamics on the cycle of 8"),
+        3.9: Exponent(0.49606, 3e-5, "tangent dynamics (docs/results/lyapunov.md)"),
         4.0: Exponent(float(np.log(2)), 0.0, "conjugate to the tent map: ln 2"),
     }
     """r → largest Lyapunov exponent, beyond the period of two."""

@@ -40,8 +40,18 @@ class Lorenz96(Flow):
     Parameters = Lorenz96Parameters
 
     EXPONENTS: ClassVar[dict[tuple[int, float], Exponent]] = {
-        (40, 8.0): Exponent(1.68, 0.03, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
-        (40, 10.0): Exponent(2.27, 0.03, "Vlachas et al. 2020, doi:10.1016/j.neunet.2020.02.016"),
+        (40, 8.0): Exponent(
+            1.698,
+            0.014,
+            "tangent dynamics (docs/results/lyapunov.md); 1.68 in Vlachas et al. 2020, "
+            "doi:10.1016/j.neunet.2020.02.016",
+        ),
+        (40, 10.0): Exponent(
+            2.304,
+            0.012,
+            "tangent dynamics (docs/results/lyapunov.md); 2.27 in Vlachas et al. 2020, "
+            "doi:10.1016/j.neunet.2020.02.016",
+        ),
     }
     """(N, F) → largest Lyapunov exponent."""
 

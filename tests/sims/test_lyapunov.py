@@ -145,6 +145,10 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lyapunov", *arguments, "--exponents=1", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["results"][-1]["value"] is None  # no dimension from one exponent
+    assert main(["lyapunov", *arguments, "--seed", "7", "--json"]) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["seed"] == 7
+    assert other["results"][0]["value"] != results["exponent_1"]["value"]
     assert main(["lyapunov", *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5

@@ -1,44 +1,48 @@
-"""Lyapunov spectrum of Lorenz-96 by the program that measures it for trained models."""
+"""Lyapunov spectra of the systems against published values, and against what is stored."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from hpcbench.lyapunov_model import lyapunov_spectrum
+import sims.spec
+from hpcbench.ranks import Ranks
+from sims.lyapunov import Run, Spectrum, lyapunov_spectrum
+from sims.spec import read_spec
 
 pytestmark = pytest.mark.validation
 
-STEP = 0.02
+SPECS = Path(sims.spec.__file__).parent / "specs"
+
+CASES = {
+    # specification: exponents, members, steps; the published λ₁ and how far it is to be trusted;
+    # the Kaplan–Yorke dimension and the same
+    "lorenz63": (3, 256, 60_000, 0.9056, 0.002, 2.062, 0.001),
+    "lorenz96_f8": (40, 16, 20_000, 1.68, 0.05, 27.1, 0.3),
+    "lorenz96_f10": (40, 16, 20_000, 2.28, 0.06, 29.5, 0.3),
+    "kuramoto_sivashinsky_l22": (12, 32, 24_000, 0.048, 0.002, 4.25, 0.02),
+    "kuramoto_sivashinsky_l36": (14, 32, 12_000, 0.079, 0.004, 7.2, 0.1),
+    "kuramoto_sivashinsky_l60": (20, 16, 12_000, 0.088, 0.004, 12.5, 0.15),
+    "kuramoto_sivashinsky_l100": (28, 16, 6_000, 0.093, 0.004, 21.5, 0.2),
+    "kuramoto_sivashinsky_l200": (50, 8, 6_000, 0.093, 0.005, 44.0, 0.3),
+}
 
 
-def slope(x: Tensor) -> Tensor:
-    return (x.roll(-1, -1) - x.roll(2, -1)) * x.roll(1, -1) - x + 8.0
-
-
-def step(x: Tensor) -> Tensor:
-    a = slope(x)
-    b = slope(x + STEP / 2 * a)
-    c = slope(x + STEP / 2 * b)
-    d = slope(x + STEP * c)
-    return x + STEP / 6 * (a + 2 * b + 2 * c + d)
-
-
-def test_lorenz96_40_sites() -> None:
-    """Published: λ₁ = 1.68 (Vlachas et al. 2020), 13 exponents not negative, D_KY = 27.1.
-
-    The divergence of the flow is −1 per site, so the exponents sum to −40.
-    """
-    states = 8 + torch.randn(16, 40, generator=torch.manual_seed(0), dtype=torch.float64)
-    found = lyapunov_spectrum(
-        step, states, 40, 1500, interval=STEP, transient=1000, steps_between_qr=5
-    )
-    assert found.exponents[0] == pytest.approx(1.68, abs=0.05)
-    assert found.standard_error[0] < 0.03
-    np.testing.assert_allclose(found.exponents[1:4], [1.52, 1.34, 1.16], atol=0.08)
-    assert found.exponents[-1] == pytest.approx(-4.93, abs=0.1)
-    assert found.exponents.sum() == pytest.approx(-40, abs=0.02)
-    # 13 exponents are not negative, the last of them that of the flow's direction
-    assert found.exponents[11] > 0.05
-    assert found.exponents[14] < -0.05
-    assert found.dimension == pytest.approx(27.1, abs=0.3)
+@pytest.mark.parametrize("name", CASES)
+def test_largest_exponent_and_dimension(name: str) -> None:
+    number, members, steps, exponent, margin, dimension, dimension_margin = CASES[name]
+    spec = read_spec(SPECS / f"{name}.toml")
+    system, step = spec.build_system(), spec.integration.step
+    run = Run(spec.spin_up_steps, steps // 10, steps, 10)
+    found: Spectrum = lyapunov_spectrum(system, step, number, members, 1, run, Ranks())
+    error = found.standard_error[0]
+    assert error < margin
+    assert found.exponents[0] == pytest.approx(exponent, abs=margin)
+    assert found.dimension[0] == pytest.approx(dimension, abs=dimension_margin)
+    stored = system.reference_lyapunov_exponent()
+    assert stored is not None
+    assert abs(found.exponents[0] - stored.value) < 4 * np.hypot(error, stored.uncertainty)
+    if spec.system == "lorenz96":
+        assert found.sum[0] == pytest.approx(-40, abs=1e-3)
+    if spec.system == "lorenz63":
+        assert found.sum[0] == pytest.approx(-41 / 3, abs=1e-3)
