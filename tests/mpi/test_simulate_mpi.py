@@ -16,9 +16,9 @@ from hpcbench.dataset_check import check, verify
 from hpcbench.dataset_format import Layout
 from hpcbench.dataset_store import CollectiveStore, Store
 from hpcbench.errors import InputError, PartlyDone
+from hpcbench.ranks import Ranks
 from sims.ensemble import generate
 from sims.placement import share_members
-from hpcbench.ranks import Ranks
 from sims.spec import DatasetSpec, read_spec
 
 pytestmark = pytest.mark.mpi
