@@ -1,4 +1,4 @@
-"""Long-term behaviour of forecasts against the system: spectra, moments, Kaplan–Yorke dimension."""
+"""Long-term behaviour of forecasts against the system: spectra and moments."""
 
 from typing import Any
 
@@ -55,15 +55,3 @@ def climate_errors(truth: Array, forecast: Array) -> dict[str, float]:
         "climate_std_error": float(forecast.std()) / scale - 1.0,
         "spectrum_error": float(np.sqrt(np.mean(difference**2))),
     }
-
-
-def kaplan_yorke(exponents: Array) -> float:
-    """Return the Kaplan–Yorke dimension j + Σ_{i≤j} λᵢ/|λ_{j+1}|, j the last with Σ ≥ 0."""
-    ordered = np.sort(np.asarray(exponents, dtype=float))[::-1]
-    sums = np.cumsum(ordered)
-    j = int(np.sum(np.cumprod(sums >= 0)))
-    if j == 0:
-        return 0.0
-    if j == len(ordered):
-        return float(j)
-    return j + float(sums[j - 1] / abs(ordered[j]))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.climate import climate_errors, kaplan_yorke, spatial_spectrum
+from analysis.climate import climate_errors, spatial_spectrum
 
 
 def test_the_spectrum_of_a_wave_is_one_line() -> None:
@@ -30,12 +30,3 @@ def test_exploded_forecasts_count_as_far_as_they_are_finite() -> None:
     assert climate_errors(truth, np.full_like(truth, np.nan)) == {}
     assert climate_errors(truth, truth[:, :5]) == {}
     assert climate_errors(np.ones((1, 9, 4)), np.ones((1, 9, 4))) == {}
-
-
-@pytest.mark.parametrize(
-    ("exponents", "dimension"),
-    [([0.9056, 0.0, -14.5723], 2.0621), ([-1.0, -2.0], 0.0), ([1.0, 0.5], 2.0),
-     ([0.0, -1.0], 1.0)],
-)  # fmt: skip
-def test_kaplan_yorke_dimension(exponents: list[float], dimension: float) -> None:
-    assert kaplan_yorke(np.array(exponents)) == pytest.approx(dimension, abs=1e-4)
