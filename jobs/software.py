@@ -168,7 +168,10 @@ def slurm() -> list[Finding]:
     """The Slurm commands that jobs are submitted and watched with."""
     commands = ("sbatch", "srun", "squeue", "sacct", "scancel")
     absent = [name for name in commands if shutil.which(name) is None]
-    if not absent:
-        return [Finding("slurm", last_line(run_child(["sbatch", "--version"])[1]))]
     hint = "only submitting jobs needs it; on a cluster, run this on a login node"
-    return [Finding("slurm", f"without {' '.join(absent)}", "", "optional", hint)]
+    if absent:
+        return [Finding("slurm", f"without {' '.join(absent)}", "", "optional", hint)]
+    code, said = run_child(["sbatch", "--version"])
+    if code != 0:
+        return [Finding("slurm", last_line(said), "", "optional", hint)]
+    return [Finding("slurm", last_line(said))]

@@ -164,6 +164,10 @@ def test_slurm_lists_the_commands_that_are_absent(
     for name in ("srun", "squeue", "sacct", "scancel"):
         script(tmp_path, name, "")
     assert software.slurm() == [Finding("slurm", "slurm-wlm 22.05.8")]
+    complaint = "raise SystemExit('sbatch: fatal: no configuration')"
+    script(tmp_path, "sbatch", f"#!{sys.executable}\n{complaint}\n")
+    (found,) = software.slurm()
+    assert (found.value, found.status) == ("sbatch: fatal: no configuration", "optional")
 
 
 def test_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
