@@ -107,18 +107,17 @@ class Cell:
         return np.array([np.median(timing) for timing in self.timings])
 
     def step_seconds(self) -> tuple[Interval, str]:
-        """Return the median step time, its rank interval and what the interval is over.
+        """Return the median step time, its rank interval and what both are over.
 
         Over runs where there are enough of them. Fewer runs say nothing about how runs differ;
-        the interval is then over the steps of the runs, which the table says.
+        median and interval are then over the steps of the runs, which the table says.
         """
         if not self.timings:
             return EMPTY, ""
         over_runs = median_interval(self.medians)
         if math.isfinite(over_runs.low) or all(len(timing) < 2 for timing in self.timings):
             return over_runs, "runs"
-        over_steps = median_interval(np.concatenate(self.timings))
-        return Interval(over_runs.value, over_steps.low, over_steps.high, over_steps.n), "steps"
+        return median_interval(np.concatenate(self.timings)), "steps"
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,14 @@ def test_interval_is_over_runs_once_there_are_six(runs: Any) -> None:
     assert second["speed_up"] == pytest.approx(2.0, rel=0.02)
 
 
+def test_a_few_unlike_runs_state_a_median_inside_its_interval(runs: Any) -> None:
+    runs.done("short", 1, step_seconds=noisy(runs, 0.1, steps=40))
+    runs.done("long", 1, step_seconds=noisy(runs, 0.2, steps=400))
+    row = scaling_table(read_curves(collect([runs.root]))).iloc[0]
+    assert row["step_seconds_low"] <= row["step_seconds"] <= row["step_seconds_high"]
+    assert row["interval_over"] == "steps"
+
+
 def test_warm_up_does_not_enter_a_timing(runs: Any) -> None:
     runs.done("a", 1, step_seconds=[9.0] * 5 + [0.1] * 20, num_warmup_steps=5)
     assert scaling_table(read_curves(collect([runs.root])))["step_seconds"][0] == pytest.approx(0.1)
