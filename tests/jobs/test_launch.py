@@ -18,19 +18,27 @@ SAY = "import sys; print(*sys.argv[1:], sep='|'); print('noise', file=sys.stderr
 NASTY = ["a b", "$(touch x)", "'\"", "new\nline", "../up", ";true", "*"]
 
 WAIT_FOR_SIGNAL = """
-import signal, sys, time
+import os, signal, sys, time
 def stop(number, frame):
     open(sys.argv[1] + "/stopped", "a").write("x")
     sys.exit(3)
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
-open(sys.argv[1] + "/ready", "w").close()
+open(sys.argv[1] + f"/ready.{os.getpid()}", "w").close()
 time.sleep(60)
 """
 
 
 def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-c", code, *arguments]
+
+
+def wait_for_ranks(folder: Path, count: int) -> None:
+    """Return once that many ranks have said that they are ready for a signal."""
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("ready.*"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def runs(pid: int) -> bool:
@@ -99,9 +107,7 @@ def test_stop_asks_every_rank(tmp_path: Path) -> None:
     stop = threading.Event()
 
     def when_ready() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.05)
-        time.sleep(0.5)
+        wait_for_ranks(tmp_path, 2)
         stop.set()
 
     thread = threading.Thread(target=when_ready)
@@ -115,13 +121,10 @@ def test_stop_asks_every_rank(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_the_command_line_stops_the_ranks(tmp_path: Path, number: int) -> None:
     code = f"from jobs import launch; launch.run(2, {python(WAIT_FOR_SIGNAL, str(tmp_path))!r})"
-    process = subprocess.Popen(python(code), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    while not (tmp_path / "ready").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=30)
+    with subprocess.Popen(python(code), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        wait_for_ranks(tmp_path, 2)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in error
     assert (tmp_path / "stopped").read_text() == "xx"
 
