@@ -1,6 +1,5 @@
 """The Kuramoto–Sivashinsky equation."""
 
-from contextlib import suppress
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -175,28 +174,24 @@ class KuramotoSivashinsky(System):
             return ETDRK4(self.linear, nonlinear, step)
         return ETDMultistep(self.linear, nonlinear, step, corrector=self.scheme == "etd_pece")
 
-    def advance(
+    def advance_compiled(
         self,
         states: np.ndarray,
         step: float,
         num_steps: int,
         save_every: int,
-        out: np.ndarray[Any, Any] | None = None,
+        out: np.ndarray[Any, Any] | None,
     ) -> None:
-        """Advance states as :meth:`System.advance` says, compiled where that is possible."""
-        if self.compiled:
-            with suppress(kernels.BlownUp):  # found in the states, and reported with what to do
-                kernels.kuramoto_sivashinsky_ensemble(
-                    states,
-                    self.parameters.domain_length,
-                    step,
-                    num_steps,
-                    save_every,
-                    out,
-                    self.scheme,
-                )
-        else:
-            super().advance(states, step, num_steps, save_every, out)
+        """Do what :meth:`System.advance` says by the compiled kernel."""
+        kernels.kuramoto_sivashinsky_ensemble(
+            states,
+            self.parameters.domain_length,
+            step,
+            num_steps,
+            save_every,
+            out,
+            self.scheme,
+        )
 
     def reference_lyapunov_exponent(self) -> Exponent | None:
         """Return the published exponent of this period."""

@@ -1,6 +1,5 @@
 """The Lorenz-96 system."""
 
-from contextlib import suppress
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -81,22 +80,16 @@ class Lorenz96(Flow):
         """Return the (unstable) fixed point x = F with noise of unit width on every site."""
         return self.parameters.forcing + random.random(self.parameters.num_sites) - 0.5
 
-    def advance(
+    def advance_compiled(
         self,
         states: np.ndarray,
         step: float,
         num_steps: int,
         save_every: int,
-        out: np.ndarray[Any, Any] | None = None,
+        out: np.ndarray[Any, Any] | None,
     ) -> None:
-        """Advance states as :meth:`System.advance` says, compiled where that is possible."""
-        if self.compiled:
-            with suppress(kernels.BlownUp):  # found in the states, and reported with what to do
-                kernels.lorenz96_ensemble(
-                    states, self.parameters.forcing, step, num_steps, save_every, out
-                )
-        else:
-            super().advance(states, step, num_steps, save_every, out)
+        """Do what :meth:`System.advance` says by the compiled kernel."""
+        kernels.lorenz96_ensemble(states, self.parameters.forcing, step, num_steps, save_every, out)
 
     def reference_lyapunov_exponent(self) -> Exponent | None:
         """Return the published exponent of these parameters."""
