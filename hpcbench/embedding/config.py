@@ -25,6 +25,10 @@ class EmbeddingConfig(Config):
     delays, delay
         The cell reads ``delays`` samples, ``delay`` steps apart, at every step; 1 is the present
         one alone.
+    layout
+        ``vector``: it reads them at once, as one vector, and carries its state on. ``sequence``:
+        it reads them one after another, the oldest first, from its zero state at every step, so
+        that they are all it remembers.
     delay_components
         The cell reads this many leading whitened principal components of the delay vector
         (Hankel-SVD) instead of the vector.
@@ -36,6 +40,7 @@ class EmbeddingConfig(Config):
     whiten: bool = False
     delays: int = Field(1, ge=1)
     delay: int = Field(1, ge=1)
+    layout: Literal["vector", "sequence"] = "vector"
     delay_components: int | None = Field(None, ge=1)
 
     @property
@@ -52,6 +57,8 @@ class EmbeddingConfig(Config):
     def _consistent(self) -> "EmbeddingConfig":
         if self.delay_components is not None and self.delays == 1:
             raise ValueError("delay_components needs delay vectors: give delays of at least 2")
+        if self.delay_components is not None and self.layout == "sequence":
+            raise ValueError('delay_components needs delay vectors: give layout = "vector"')
         return self
 
     def check_model(self, coupling: Literal["global", "local"]) -> None:

@@ -56,6 +56,7 @@ class HessianFree(Method):
     """
 
     OWNS_UPDATE: ClassVar[bool] = True
+    TAKES_DELAYS: ClassVar[bool] = True
     Options = HessianFreeOptions
 
     damping: Tensor

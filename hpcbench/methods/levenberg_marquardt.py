@@ -64,6 +64,7 @@ class LevenbergMarquardt(Method):
     """
 
     OWNS_UPDATE: ClassVar[bool] = True
+    TAKES_DELAYS: ClassVar[bool] = True
     Options = LevenbergMarquardtOptions
 
     damping: Tensor

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hpcbench.dataset import Dataset
 from hpcbench.embedding.config import EmbeddingConfig
-from hpcbench.embedding.delay_line import DelayLine
+from hpcbench.embedding.delay_line import DelayLine, DelaySequence
 from hpcbench.embedding.reduction import Reduction, training_reduction
 from hpcbench.errors import InputError
 from hpcbench.models import ModelConfig, cell_class
@@ -90,13 +90,18 @@ class Forecaster(nn.Module):
             scaling = scaling.shared()
         self.num_inputs = 2 * self.halo + 1 if self.local else num_components
         num_outputs = 1 if self.local else num_components
+        in_sequence = self.embedding.layout == "sequence"
         self.core = cell_class(config.cell)(
-            DelayLine.num_features(self.num_inputs, self.embedding),
+            self.num_inputs
+            if in_sequence
+            else DelayLine.num_features(self.num_inputs, self.embedding),
             config.hidden,
             config.layers,
             config.cell_options(),
         )
-        if self.embedding.delays > 1:
+        if in_sequence:
+            self.core = DelaySequence(self.core, self.embedding)
+        elif self.embedding.delays > 1:
             self.core = DelayLine(self.core, self.num_inputs, self.embedding)
         width_of_core = getattr(self.core, "num_outputs", config.hidden)
         self.head = build_head(config.head, width_of_core, num_outputs)

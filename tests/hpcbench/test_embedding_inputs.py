@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -128,8 +128,36 @@ def test_the_cell_reads_delay_vectors(coupling: str) -> None:
 
 @pytest.mark.parametrize("coupling", ["global", "local"])
 @pytest.mark.parametrize("cell", ["lstm", "elman"])
-def test_windows_one_after_another_equal_one_long_window(coupling: str, cell: str) -> None:
-    model = forecaster(EmbeddingConfig(delays=3, delay=2), coupling=coupling, halo=1, cell=cell)
+def test_a_sequence_is_read_anew_at_every_step(coupling: str, cell: str) -> None:
+    embedding = EmbeddingConfig(delays=3, delay=2, layout="sequence")
+    model = forecaster(embedding, coupling=coupling, halo=1, cell=cell)
+    x = states()
+    scaled, _ = model(x[:, 4:], model.start(x[:, :4]))
+    for step in range(4, x.shape[1]):
+        rows = model.rows(x[:, [step - 4, step - 2, step]])
+        hidden, _ = model.core.cell(rows, None)
+        last = model.read_out(hidden[:, -1:], rows[:, -1:])
+        torch.testing.assert_close(scaled[:, [step - 4]], model.components(last, len(x)))
+
+
+def test_a_sequence_of_one_sample_is_the_cell_without_memory() -> None:
+    model = forecaster(EmbeddingConfig(layout="sequence"), coupling="local", halo=1)
+    x = states()
+    scaled, state = model(x, None)
+    assert state[0].numel() == 0
+    for step in range(x.shape[1]):
+        alone, _ = model(x[:, [step]], state)
+        torch.testing.assert_close(scaled[:, [step]], alone)
+
+
+@pytest.mark.parametrize("layout", ["vector", "sequence"])
+@pytest.mark.parametrize("coupling", ["global", "local"])
+@pytest.mark.parametrize("cell", ["lstm", "elman"])
+def test_windows_one_after_another_equal_one_long_window(
+    coupling: str, cell: str, layout: Literal["vector", "sequence"]
+) -> None:
+    embedding = EmbeddingConfig(delays=3, delay=2, layout=layout)
+    model = forecaster(embedding, coupling=coupling, halo=1, cell=cell)
     x = states()
     whole, last = model(x, None)
     state, parts = None, []
@@ -196,9 +224,13 @@ def test_segments_leave_room_for_the_delays() -> None:
         WindowPlan(**arguments, global_batch=2, seed=1, reach=40)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("layout", ["vector", "sequence"])
 @pytest.mark.parametrize("coupling", ["global", "local"])
-def test_free_runs_and_closed_loops_carry_the_delays(coupling: str) -> None:
-    model = forecaster(EmbeddingConfig(delays=3, delay=2), coupling=coupling, halo=1)
+def test_free_runs_and_closed_loops_carry_the_delays(
+    coupling: str, layout: Literal["vector", "sequence"]
+) -> None:
+    embedding = EmbeddingConfig(delays=3, delay=2, layout=layout)
+    model = forecaster(embedding, coupling=coupling, halo=1)
     warm = states(time=8).numpy()
     ranks = communicator("none")
     predicted = free_run(model, warm, 5, ranks)
@@ -364,22 +396,31 @@ def test_an_embedding_that_does_not_fit_is_refused_before_training(
     assert not run.exists()
 
 
+@pytest.mark.parametrize("layout", ["vector", "sequence"])
 @pytest.mark.parametrize("name", METHODS)
-def test_methods_take_delays_or_refuse_them(name: str) -> None:
+def test_methods_take_delays_or_refuse_them(
+    name: str, layout: Literal["vector", "sequence"]
+) -> None:
     method_of = method_class(name)
-    embedding = EmbeddingConfig(delays=3, delay=2)
+    embedding = EmbeddingConfig(delays=3, delay=2, layout=layout)
     if not method_of.TAKES_DELAYS:
         data = {"train": {"method": name, "steps": 1}, "embedding": embedding.model_dump()}
         with pytest.raises(InputError):
             validate(RunConfig, data, "run.toml")
         return
-    model = forecaster(embedding, coupling="local", halo=1)
+    model = forecaster(embedding, coupling="local", halo=1, cell="stepped_lstm")
     method = method_of(model, method_of.Options())
+    method.prepare(communicator("none"), 2)
     x, random = states(time=16), RowRandom(1, 0, range(2))
-    loss, state = method(x[:, 4:9], model.start(x[:, :4]), random)
-    loss.backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-    method(x[:, 8:13], state, random)
+    if method_of.OWNS_UPDATE:
+        loss, state = method.update(x[:, 4:9], model.start(x[:, :4]), random)
+        again, _ = method.update(x[:, 4:9], model.start(x[:, :4]), random)
+        assert again < loss
+    else:
+        loss, state = method(x[:, 4:9], model.start(x[:, :4]), random)
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        method(x[:, 8:13], state, random)
     torch.testing.assert_close(state[-1].transpose(0, 1), model.rows(x[:, 4:8]))
 
 
