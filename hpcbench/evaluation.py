@@ -10,7 +10,7 @@ from typing import Literal
 
 import h5py
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hpcbench.attractor import Attractor, AttractorConfig, explore
 from hpcbench.communicator import Communicator
@@ -32,7 +32,10 @@ class ForecastConfig(Config):
     """How forecasts are made and scored.
 
     initial_conditions
-        Independent initial conditions of the test split (0: no evaluation).
+        Independent initial conditions (0: no evaluation).
+    split
+        Whose trajectories are forecast: ``validation`` while settings are being chosen, ``test``
+        once they are.
     warm_up
         True samples the network sees before it runs free.
     horizon
@@ -49,12 +52,22 @@ class ForecastConfig(Config):
     """
 
     initial_conditions: int = Field(100, ge=0)
+    split: Literal["validation", "test"] = "test"
     warm_up: int = Field(100, ge=1)
     horizon: float = Field(10.0, gt=0)
     threshold: float = Field(0.5, gt=0)
     score: Literal["state", "components"] = "state"
     lyapunov_exponent: float | None = Field(None, gt=0)
     attractor: AttractorConfig = Field(default_factory=AttractorConfig)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ForecastConfig":
+        if self.split != "test" and (self.attractor.climate or self.attractor.exponents):
+            raise ValueError(
+                f'split: given "{self.split}", but forecast.attractor looks at the test split; '
+                "leave one of the two out"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -76,14 +89,14 @@ class InitialConditions:
 
 
 def initial_conditions(dataset: Dataset, config: ForecastConfig) -> InitialConditions:
-    """Choose starts in the test trajectories: spread over members first, then over time.
+    """Choose starts in a split's trajectories: spread over members first, then over time.
 
     Two forecasts in one trajectory do not overlap.
 
     Raises
     ------
     InputError
-        The dataset has no Lyapunov exponent, or too few or too short test trajectories.
+        The dataset has no Lyapunov exponent, or too few or too short trajectories.
     """
     exponent = config.lyapunov_exponent or dataset.lyapunov_exponent
     if not exponent:
@@ -93,7 +106,7 @@ def initial_conditions(dataset: Dataset, config: ForecastConfig) -> InitialCondi
         )
     config.attractor.check_fits(dataset, config.warm_up, exponent)
     horizon = round(config.horizon / (exponent * dataset.sample_interval))
-    members = dataset.members("test")
+    members = dataset.members(config.split)
     length = config.warm_up + horizon
     per_member = dataset.num_samples // length
     if horizon == 0 or per_member == 0:
@@ -107,8 +120,8 @@ def initial_conditions(dataset: Dataset, config: ForecastConfig) -> InitialCondi
     if config.initial_conditions > available:
         raise InputError(
             f"forecast.initial_conditions: given {config.initial_conditions}, but the "
-            f"{len(members)} test trajectories of {dataset.path} hold {available} that do not "
-            "overlap; ask for fewer, shorten forecast.horizon, or simulate more"
+            f"{len(members)} {config.split} trajectories of {dataset.path} hold {available} that "
+            "do not overlap; ask for fewer, shorten forecast.horizon, or simulate more"
         )
     index = np.arange(config.initial_conditions)
     chosen = members[index % len(members)]
@@ -217,7 +230,7 @@ class Evaluation:
 def evaluate(
     forecaster: Forecaster, dataset: Dataset, config: ForecastConfig, ranks: Communicator
 ) -> Evaluation:
-    """Forecast from initial conditions of the test split, shared out over ranks.
+    """Forecast from initial conditions of a split, shared out over ranks.
 
     Raises
     ------

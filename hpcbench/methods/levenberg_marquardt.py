@@ -136,10 +136,18 @@ def normal_equations(window: Window) -> tuple[float, Tensor, Tensor]:
         error = (values - target[part]).flatten().double()
         columns = [slopes[name].reshape(len(error), -1) for name in trained]
         joined = torch.cat(columns, 1).double()
-        matrix.addmm_(joined.T, joined)
+        matrix += gram(joined)
         slope += joined.T @ error
         squares += error @ error
     for total in (matrix, slope, squares):
         total /= target.numel()
     window.average(matrix, slope, squares)
     return float(squares), matrix, slope
+
+
+def gram(matrix: Tensor) -> Tensor:
+    r"""Return :math:`A^\top A`, of which NumPy computes one triangle only, PyTorch both."""
+    if matrix.device.type != "cpu":
+        return matrix.T @ matrix
+    held = matrix.numpy()
+    return torch.from_numpy(held.T @ held)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -81,15 +82,20 @@ def test_scores_of_a_hand_computed_example(tmp_path: Path) -> None:
         assert file["censored"][()].tolist() == [False, True]
 
 
-def test_starts_are_test_trajectories_that_do_not_overlap(lorenz96_file: Path) -> None:
-    config = ForecastConfig(initial_conditions=8, warm_up=20, horizon=1.0, lyapunov_exponent=1.5)
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_starts_are_trajectories_of_the_split_that_do_not_overlap(
+    lorenz96_file: Path, split: Literal["test", "validation"]
+) -> None:
+    config = ForecastConfig(
+        initial_conditions=8, split=split, warm_up=20, horizon=0.5, lyapunov_exponent=1.5
+    )
     with open_dataset(lorenz96_file) as dataset:
         start = initial_conditions(dataset, config)
-        test = set(dataset.members("test").tolist())
+        members = set(dataset.members(split).tolist())
         num_samples = dataset.num_samples
-    assert start.horizon == round(1.0 / (1.5 * 0.01))
+    assert start.horizon == round(0.5 / (1.5 * 0.01))
     length = 20 + start.horizon
-    assert set(start.members.tolist()) == test
+    assert set(start.members.tolist()) == members
     assert (start.samples + length <= num_samples).all()
     covered = {
         (int(m), int(s) + k)
@@ -146,6 +152,11 @@ def test_forecast_command(
         (["--forecast.horizon", "-1"], "forecast.horizon"),
         (["--forecast.horizn", "1"], '"horizon"'),
         (["--forecast.initial_conditions", "0"], "initial_conditions"),
+        (["--forecast.split", "train"], "'validation' or 'test'"),
+        (
+            ["--forecast.split", "validation", "--forecast.attractor.exponents", "2"],
+            "looks at the test split",
+        ),
         (["--train.window", "8"], "unknown key"),
         (["--data", "none.h5"], "none.h5"),
     ],
