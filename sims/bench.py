@@ -1,4 +1,4 @@
-"""``hpcbench bench``: what the compiled kernels and the writing of datasets do per second."""
+"""``hpcbench bench``: rates of compiled kernels, of large trajectories, of writing datasets."""
 
 import argparse
 import os
@@ -12,8 +12,10 @@ import numpy as np
 
 from hpcbench.console import print_results
 from hpcbench.errors import InputError, nearest
+from hpcbench.ranks import world
 from sims import kernels
 from sims.bench_io import io_rates
+from sims.bench_space import large_trajectories, measure, own_core
 from sims.kernels.measure import (
     LORENZ96_FLOPS,
     Work,
@@ -50,12 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``hpcbench bench``."""
     parser.add_argument(
         "what",
-        choices=["kernels", "io"],
-        help="kernels: updates per second of one core; io: writing of datasets",
+        choices=["kernels", "space", "io"],
+        help="kernels: updates per second of one core; space: one large trajectory, on one rank "
+        "and on all (under mpirun); io: writing of datasets",
     )
     parser.add_argument("--rounds", type=int, default=9, help="samples of each rate (9)")
     parser.add_argument("--core", type=int, help="core to run on (default: the last one allowed)")
     parser.add_argument("--only", default="", help="kernels: those whose name contains this")
+    parser.add_argument(
+        "--sites", type=int, default=10_000_000, help="space: sites of the ring (10000000)"
+    )
+    parser.add_argument(
+        "--points", type=int, default=1 << 20, help="space: points of the field (1048576)"
+    )
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="io: where to write (here; deleted afterwards)"
     )
@@ -66,6 +75,8 @@ def command(arguments: argparse.Namespace) -> int:
     """Measure the kernels in turns and print medians with their spread."""
     if arguments.rounds < 1:
         raise InputError(f"--rounds: at least 1 is needed; got {arguments.rounds}")
+    if arguments.what == "space":
+        return _space(arguments)
     core = pin(arguments.core)
     if arguments.what == "io":
         return _io(arguments, core)
@@ -92,6 +103,36 @@ def command(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(f"kernels: {document['variant']}, core {core}, {arguments.rounds} rounds")
     print_results(results, arguments.json, document)
+    return 0
+
+
+def _space(arguments: argparse.Namespace) -> int:
+    for option, given, least in [
+        ("--sites", arguments.sites, 4),
+        ("--points", arguments.points, 16),
+    ]:
+        if given < least or (option == "--points" and given % 2):
+            even = ", and an even number" if option == "--points" else ""
+            raise InputError(f"{option}: at least {least} are needed{even}; got {given}")
+    ranks = world()
+    own_core(ranks)
+    results: list[dict[str, Any]] = []
+    for large in large_trajectories(arguments.sites, arguments.points):
+        samples = measure(large, ranks, arguments.rounds)
+        for size, taken in samples.items():
+            name = f"{large.name}, {size} rank{'s' if size > 1 else ''}"
+            results.append(_result(name, [s.rate for s in taken], "updates/s"))
+        if len(samples) > 1:
+            pairs = zip(samples[1], samples[ranks.size], strict=True)
+            ratios = [many.rate / (ranks.size * one.rate) for one, many in pairs]
+            results.append(_result("  parallel efficiency", ratios, ""))
+            shares = [s.exchange for s in samples[ranks.size]]
+            results.append(_result("  of the time in exchanges", shares, ""))
+    if ranks.is_first:
+        document = {"variant": kernels.variant(), "ranks": ranks.size, "rounds": arguments.rounds}
+        if not arguments.json:
+            print(f"space: {document['variant']}, {ranks.size} ranks, {arguments.rounds} rounds")
+        print_results(results, arguments.json, document)
     return 0
 
 

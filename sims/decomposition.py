@@ -8,17 +8,31 @@ import numpy as np
 
 from hpcbench.errors import HpcbenchError
 from hpcbench.ranks import Ranks
+from sims.kernels.four_step import SMALLEST_NUM_POINTS
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky
 from sims.lorenz96 import Lorenz96
 from sims.ring import Ring
 from sims.system import Exponent, Stepper, System
+from sims.tiled_field import TiledField
 from sims.transpose import Field
 
 Result = TypeVar("Result")
 
 
 class Shared(Protocol):
-    """A state in shares over ranks, and how it goes on."""
+    """A state in shares over ranks, and how it goes on.
+
+    Attributes
+    ----------
+    exchange_seconds
+        Time that this rank has spent, while advancing, on sending, receiving and waiting.
+    """
+
+    exchange_seconds: float
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a compiled kernel takes the steps."""
 
     @property
     def shares(self) -> list[int]:
@@ -56,6 +70,8 @@ def shared_state(system: System, step: float, ranks: Ranks) -> Shared:
     if isinstance(system, Lorenz96):
         return Ring(system, step, ranks)
     assert isinstance(system, KuramotoSivashinsky), space_obstacle(system)
+    if system.compiled and system.num_components >= SMALLEST_NUM_POINTS:
+        return TiledField(system, step, ranks)
     return Field(system, step, ranks)
 
 
@@ -94,6 +110,7 @@ class InSpace(System):
         super().__init__(system.parameters, system.scheme, "reference")
         self.system, self.step, self.ranks = system, step, ranks
         self.shared = shared_state(system, step, ranks)
+        self.compiled = self.shared.compiled
 
     @property
     def num_components(self) -> int:
@@ -102,8 +119,8 @@ class InSpace(System):
 
     @property
     def kernel_name(self) -> str:
-        """That of the system, and that space is divided."""
-        return f"{self.system.kernel_name} in space"
+        """The code that takes the steps, and that space is divided."""
+        return f"{super().kernel_name} in space"
 
     def initial_state(self, random: np.random.Generator) -> np.ndarray:
         """Return one of the system."""

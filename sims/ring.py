@@ -1,5 +1,7 @@
 """One large Lorenz-96 ring over MPI ranks."""
 
+import time
+
 import numpy as np
 
 from hpcbench.errors import InputError
@@ -47,6 +49,8 @@ class Ring:
                 f"of which needs {HALO_LEFT}; give at least {HALO_LEFT * ranks.size} sites, or "
                 f"start at most {max(num_sites // HALO_LEFT, 1)} ranks"
             )
+        self.compiled = system.compiled
+        self.exchange_seconds = 0.0
         self.most_steps = steps_per_exchange
         if ranks.size > 1:
             self.most_steps = min(steps_per_exchange, fewest // HALO_LEFT)
@@ -88,7 +92,9 @@ class Ring:
             count = min(num_steps, self.most_steps)
             first, last = self._first, self._first + len(self.own)
             piece = self._room[first - HALO_LEFT * count : last + HALO_RIGHT * count]
+            begin = time.perf_counter()
             self._exchange(piece, HALO_LEFT * count, HALO_RIGHT * count)
+            self.exchange_seconds += time.perf_counter() - begin
             self._advance_piece(piece, count)
             num_steps -= count
 
@@ -105,7 +111,7 @@ class Ring:
         comm.Sendrecv(own[:right], before, 1, piece[len(piece) - right :], after, 1)
 
     def _advance_piece(self, piece: np.ndarray, num_steps: int) -> None:
-        if self.system.compiled:
+        if self.compiled:
             ring_advance(piece, self.system.parameters.forcing, self.step, num_steps)
             return
         x = piece

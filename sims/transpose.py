@@ -1,6 +1,7 @@
 """One large Kuramoto–Sivashinsky field over MPI ranks, by the four-step Fourier transform."""
 
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -160,6 +161,8 @@ class Field:
     References: `sims.etdrk4.ETDRK4`; `FourStep`.
     """
 
+    compiled = False
+
     def __init__(self, system: KuramotoSivashinsky, step: float, ranks: Ranks) -> None:
         self.fourier = FourStep(system.num_components, ranks)
         modes = self.fourier.modes
@@ -168,6 +171,7 @@ class Field:
         self.weights = {name: value.reshape(q.shape) for name, value in weights.items()}
         q[2 * np.abs(modes) == system.num_components] = 0  # no first derivative on the grid
         self.slope = -0.5j * step * q
+        self.exchange_seconds = 0.0
         self.v, self.a, self.slope_v, self.next_v = np.empty((4, *q.shape), complex)
 
     @property
@@ -209,9 +213,13 @@ class Field:
             for _ in range(num_steps):
                 for stage in (self._first, self._second, self._third, self._fourth):
                     self.fourier.over_columns(lambda _, field: np.square(field))
+                    begin = time.perf_counter()
                     self.fourier.to_rows()
+                    self.exchange_seconds += time.perf_counter() - begin
                     self.fourier.over_rows(stage)
+                    begin = time.perf_counter()
                     self.fourier.to_columns()
+                    self.exchange_seconds += time.perf_counter() - begin
 
     def _keep(self, block: slice, spectrum: np.ndarray) -> np.ndarray:
         self.v[block] = spectrum

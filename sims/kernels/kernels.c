@@ -66,6 +66,7 @@ enum { SCHEME_ETDRK4, SCHEME_ETDAB4, SCHEME_ETD_PECE };
 #define REAL double
 #define NAME(x) x##_f64
 #include "templates.h"
+#include "four_step.h"
 #undef REAL
 #undef NAME
 

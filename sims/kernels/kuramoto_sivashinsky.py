@@ -132,7 +132,7 @@ class Plan:
         gradient = np.where(2 * order == num_points, 0.0, wavenumbers)
         if scheme != "etdrk4":
             check_stable(scheme, step, linear, gradient)
-        self._tables = [self._table(t) for t in _twiddles(num_points, self.radices)]
+        self._tables = [self._table(t) for t in twiddles(num_points, self.radices)]
         self.twiddles = np.array([table.ctypes.data for table in self._tables])
         # the spectrum of u² comes multiplied by i and not divided by N
         factor = -step * gradient / (2 * num_points)
@@ -201,7 +201,7 @@ def _coefficients(scheme: str, z: Array, factor: Array, num_points: int) -> dict
     }
 
 
-def _twiddles(num_points: int, radices: Sequence[int]) -> list[np.ndarray[Any, Any]]:
+def twiddles(num_points: int, radices: Sequence[int]) -> list[np.ndarray[Any, Any]]:
     """Return per pass the (cos, −sin) of 2πjk/m, shape (m/r, r − 1, 2), for its size m."""
     tables, size = [], num_points
     for radix in radices:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
+import sims.exchange
 import sims.spec
 from hpcbench.dataset import open_dataset
 from hpcbench.dataset_check import check, verify
@@ -14,10 +15,12 @@ from hpcbench.errors import InputError
 from hpcbench.ranks import Ranks
 from sims.decomposition import InSpace
 from sims.ensemble import generate
+from sims.exchange import CommonMemory, Layout, Messages, OneRank
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters
 from sims.lorenz96 import Lorenz96, Lorenz96Parameters
 from sims.spec import DatasetSpec, read_spec
 from sims.system import Kernel, System
+from sims.tiled_field import most_ranks
 
 pytestmark = pytest.mark.mpi
 
@@ -29,10 +32,10 @@ def lorenz96(num_sites: int, kernel: Kernel = "auto") -> Lorenz96:
     return Lorenz96(Lorenz96Parameters(num_sites=num_sites, forcing=8.0), kernel=kernel)
 
 
-def kuramoto_sivashinsky(num_points: int) -> KuramotoSivashinsky:
+def kuramoto_sivashinsky(num_points: int, kernel: Kernel = "reference") -> KuramotoSivashinsky:
     length = 22.0 * num_points / 64
     parameters = KuramotoSivashinskyParameters(num_points=num_points, domain_length=length)
-    return KuramotoSivashinsky(parameters, kernel="reference")
+    return KuramotoSivashinsky(parameters, kernel=kernel)
 
 
 def ahead(system: System, step: float, num_steps: int, ranks: Ranks) -> np.ndarray:
@@ -66,12 +69,44 @@ def test_a_field_on_any_number_of_ranks(num_points: int) -> None:
     np.testing.assert_allclose(many, out, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("num_points", [2048, 4096, 16384])
+@pytest.mark.parametrize("folder", [sims.exchange.SHARED_FOLDER, Path("nowhere")])
+def test_a_tiled_field_on_any_number_of_ranks(
+    num_points: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sims.exchange, "SHARED_FOLDER", folder)
+    system = kuramoto_sivashinsky(num_points, "compiled")
+    many = ahead(system, 0.25, 4, WORLD)
+    np.testing.assert_array_equal(many, ahead(system, 0.25, 4, Ranks()))
+    whole, out = system.initial_states(1, range(2)), np.empty_like(many)
+    kuramoto_sivashinsky(num_points).advance(whole, 0.25, 12, 4, out)
+    np.testing.assert_allclose(many, out, rtol=0, atol=1e-12)
+
+
+def test_memory_is_shared_where_all_ranks_have_it(
+    shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(9, 16, WORLD)
+    monkeypatch.setattr(sims.exchange, "SHARED_FOLDER", shared_tmp_path)
+    assert isinstance(sims.exchange.exchange(layout), CommonMemory)
+    MPI.COMM_WORLD.barrier()  # the first rank has removed the name
+    assert list(shared_tmp_path.iterdir()) == []
+    # one rank without it is enough for messages between all
+    if WORLD.rank == WORLD.size - 1:
+        monkeypatch.setattr(sims.exchange, "_open", lambda name, own: None)
+    assert isinstance(sims.exchange.exchange(layout), Messages)
+    assert isinstance(sims.exchange.exchange(Layout(9, 16, Ranks())), OneRank)
+
+
 def test_too_many_ranks_are_told_what_would_do() -> None:
     with pytest.raises(InputError, match=rf"give at least {8 * WORLD.size} sites") as caught:
         InSpace(lorenz96(8 * WORLD.size - 1), 0.01, WORLD)
     assert f"start at most {WORLD.size - 1} ranks" in str(caught.value)
     with pytest.raises(InputError, match=r"parameters.num_points: 14 is .* sizes that work: "):
         InSpace(kuramoto_sivashinsky(14), 0.25, WORLD)
+    if WORLD.size > most_ranks(512):
+        with pytest.raises(InputError, match=r"give 1024 points, start at most 2 ranks"):
+            InSpace(kuramoto_sivashinsky(512, "compiled"), 0.25, WORLD)
 
 
 def test_errors_of_the_first_rank_reach_all() -> None:
@@ -104,6 +139,7 @@ def small(name: str, options: list[str]) -> DatasetSpec[Any]:
     [
         ("lorenz96_smoke", ["--parameters.num_sites=101"]),
         ("kuramoto_sivashinsky_l200", ["--parameters.num_points=600"]),
+        ("kuramoto_sivashinsky_l200", ["--parameters.num_points=2048"]),
     ],
 )
 def test_datasets_do_not_depend_on_the_ranks(
@@ -117,6 +153,8 @@ def test_datasets_do_not_depend_on_the_ranks(
     MPI.COMM_WORLD.barrier()
     with open_dataset(path) as many, open_dataset(alone) as one:
         assert many.state_sha256() == one.state_sha256()
+        compiled = spec.parameters.num_points != 600 if "kuramoto" in name else True
+        assert many.generator["kernel"].startswith("compiled" if compiled else "reference")
         assert many.generator["kernel"].endswith(" in space")
         assert verify(many) == []
     assert check(path) == []

@@ -65,6 +65,29 @@ def test_io_is_measured_against_the_raw_write_and_the_kernel(tmp_path, capsys):
     os.sched_setaffinity(0, allowed)
 
 
+def test_large_trajectories_are_measured_alone_and_by_all_ranks(run_cli, capsys):
+    allowed = os.sched_getaffinity(0)
+    options = ["bench", "space", "--sites=10000", "--points=4096", "--rounds=2", "--json"]
+    assert main(options) == 0
+    os.sched_setaffinity(0, allowed)
+    names = [r["name"] for r in json.loads(capsys.readouterr().out)["results"]]
+    expected = ["lorenz96 ring of 10000, 1 rank", "kuramoto_sivashinsky 4096 points, 1 rank"]
+    assert names == expected
+    document = json.loads(run_cli(options, ranks=2).stdout)
+    assert document["ranks"] == 2
+    results = document["results"]
+    assert [r["n"] for r in results] == [2] * 8
+    assert [r["unit"] for r in results] == 2 * ["updates/s", "updates/s", "", ""]
+    for one, many, efficiency, exchange in (results[:4], results[4:]):
+        assert one["name"].endswith("1 rank")
+        assert many["name"].endswith("2 ranks")
+        ratio = many["highest"] / (2 * one["lowest"])
+        assert 0 < efficiency["lowest"] <= efficiency["highest"] <= ratio
+        assert 0 < exchange["value"] < 1
+    assert main(["bench", "space", "--points", "4097"]) == 2
+    assert main(["bench", "space", "--sites", "3"]) == 2
+
+
 def test_wrong_options_are_refused(run):
     with pytest.raises(InputError, match="--rounds"):
         run("--rounds", "0")
