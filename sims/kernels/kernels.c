@@ -30,6 +30,9 @@ static void *allocate(size_t bytes)
 #endif
 static volatile double probe_sink;
 
+/* Hides where an address comes from, so that what it points to is loaded anew. */
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
 /* Lane indices for the interleaving of two vectors' lower and upper halves. */
 typedef long long index_f64 __attribute__((vector_size(VECTOR_BYTES)));
 typedef int index_f32 __attribute__((vector_size(VECTOR_BYTES)));

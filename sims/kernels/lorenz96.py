@@ -16,6 +16,9 @@ HALO_LEFT = 8
 HALO_RIGHT = 4
 """Sites on either side that one Runge-Kutta step reaches: 2 and 1 per stage, four stages."""
 
+SHORTEST = 18
+"""Sites that a lane of a folded block has at least: the four stages follow one another on them."""
+
 BLOCK_BYTES = 1 << 16
 """Size of the folded blocks of a ring; with the stages' arrays they stay in the L2 cache."""
 
@@ -100,7 +103,15 @@ def ring_advance(points: np.ndarray[Any, Any], forcing: float, step: float, num_
     block_length = -(-(-(-num_points // num_blocks) + left + right) // lanes)
     kernel = function("lorenz96_ring_advance", points.dtype)
     kernel.argtypes = [c_void_p, c_long, c_double, c_double, c_long, c_long]
-    call(kernel, points.ctypes.data, num_points, forcing, step, num_steps, max(block_length, 16))
+    call(
+        kernel,
+        points.ctypes.data,
+        num_points,
+        forcing,
+        step,
+        num_steps,
+        max(block_length, SHORTEST),
+    )
 
 
 def lorenz96_ring(

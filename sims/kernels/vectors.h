@@ -34,14 +34,18 @@ INLINE void NAME(transpose)(VEC *tile)
 #endif
 }
 
-/* field[stride * i] lane l = rows[l * row_stride + i] for l < num_rows; the other lanes are 0. */
+/* field[stride * i] lane l = rows[l * row_stride + i] for l < num_rows; the other lanes are 0.
+ * Where the length is no multiple of a tile, the last tile overlaps the one before it, which saves
+ * many short copies. */
 static void NAME(load_rows)(VEC *field, long stride, long length, const REAL *rows,
                             long row_stride, long num_rows)
 {
+    const int whole = num_rows == LANES && length >= LANES;
     for (long start = 0; start < length; start += LANES) {
+        if (whole && start + LANES > length) start = length - LANES;
         const long count = length - start < LANES ? length - start : LANES;
         VEC tile[LANES];
-        if (count == LANES && num_rows == LANES) {
+        if (whole) {
             UNROLL for (long l = 0; l < LANES; l++)
                 memcpy(&tile[l], rows + l * row_stride + start, sizeof(VEC));
         } else {
@@ -54,8 +58,7 @@ static void NAME(load_rows)(VEC *field, long stride, long length, const REAL *ro
     }
 }
 
-/* The reverse, into rows of another type if need be. Where the length is no multiple of a tile,
- * the last tile overlaps the one before it, which saves many short copies. */
+/* The reverse, into rows of another type if need be. */
 #define DEFINE_STORE_ROWS(function, OUT)                                                          \
     static void NAME(function)(const VEC *field, long stride, long length, OUT *rows,             \
                                long row_stride, long num_rows)                                    \

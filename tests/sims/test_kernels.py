@@ -83,7 +83,8 @@ def tolerance(dtype, num_steps):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
-    ("num_trajectories", "num_sites"), [(1, 4), (3, 5), (8, 40), (17, 41), (33, 7), (2, 301)]
+    ("num_trajectories", "num_sites"),
+    [(1, 4), (3, 5), (8, 40), (17, 41), (33, 7), (2, 301), (9, 17), (9, 18), (9, 19), (9, 22)],
 )
 def test_lorenz96_is_the_runge_kutta_scheme(variant, dtype, num_trajectories, num_sites):
     states = lorenz96_states(num_trajectories, num_sites, dtype)
