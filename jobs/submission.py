@@ -6,10 +6,12 @@ job file, so nothing is pickled that an edit could change, and no value reaches 
 """
 
 import itertools
+import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ BASE_ENVIRONMENT = (
     "LD_LIBRARY_PATH",
     "VIRTUAL_ENV",
     "MODULEPATH",
+    "SLURM_CONF",
 )
 """What every job gets of the submitting shell; a site's ``pass_environment`` adds to it."""
 
@@ -171,7 +174,7 @@ class Submitter:
         executor = submitit.SlurmExecutor(folder=self.folder)
         executor.update_parameters(**self._parameters(len(files), placement, dependency))
         try:
-            with executor.batch():
+            with only_these_variables(self.site.pass_environment), executor.batch():
                 jobs = [executor.submit(task.run_job, str(file)) for file in files]
         except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
             raise InputError(f"sbatch refused the job: {str(error).strip()}") from None
@@ -179,9 +182,10 @@ class Submitter:
 
     def _parameters(self, count: int, placement: Placement, dependency: str) -> dict[str, Any]:
         site = self.site
-        names = [*BASE_ENVIRONMENT, *site.pass_environment]
         further: dict[str, Any] = {
-            "export": ",".join(dict.fromkeys(names)),
+            # All that sbatch itself is given: a list here would have Slurm start a login shell on
+            # the node and add its variables, which takes a second and lets anything in.
+            "export": "ALL",
             "requeue": True,
             # To the batch script alone: Slurm may send it a minute early. The driver keeps the
             # time and tells the ranks itself.
@@ -216,6 +220,20 @@ class Submitter:
         }
         # wckey = None is meant; other parameters that are None are left to the site.
         return {k: v for k, v in parameters.items() if v is not None or k == "wckey"}
+
+
+@contextmanager
+def only_these_variables(names: Sequence[str]) -> Iterator[None]:
+    """Hide all variables from sbatch but the allowed ones (``SBATCH_…`` would beat the script)."""
+    before = dict(os.environ)
+    allowed = {name: before[name] for name in (*BASE_ENVIRONMENT, *names) if name in before}
+    try:
+        os.environ.clear()
+        os.environ.update(allowed)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def setup_lines(site: Site) -> list[str]:

@@ -17,7 +17,7 @@ from jobs.study_folder import StudyFolder
 FAKE_TRAIN = Path(__file__).parent / "fake_train.py"
 
 SBATCH = """#!{python}
-import json, pathlib, sys
+import json, os, pathlib, sys
 folder = pathlib.Path({folder!r})
 number = len(list(folder.glob("job-*.sh"))) + 101
 refuse = folder / "refuse-after"
@@ -25,6 +25,7 @@ if refuse.exists() and number - 100 > int(refuse.read_text()):
     print("sbatch: error: QOSMaxSubmitJobPerUserLimit", file=sys.stderr)
     raise SystemExit(1)
 (folder / f"job-{{number}}.sh").write_text(pathlib.Path(sys.argv[-1]).read_text())
+(folder / "environment.json").write_text(json.dumps(dict(os.environ)))
 print(f"Submitted batch job {{number}}")
 """
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import time
 from collections.abc import Callable
@@ -132,6 +133,23 @@ def test_arrays_are_cut_and_chained_to_the_dataset(
     entries = read_submissions(study)
     assert len({point for entry in entries for point in entry["points"]}) == 30
     assert [entry["job_id"] for entry in entries[:3]] == ["101", "102_0", "102_1"]
+
+
+def test_a_job_sees_the_allowed_variables_only(
+    make_study: Make, fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_TIMELIMIT", "1")
+    monkeypatch.setenv("MY_SECRET", "x")
+    monkeypatch.setenv("HOROVOD_CYCLE_TIME", "2")
+    site = SITE.model_copy(update={"pass_environment": ["HOROVOD_CYCLE_TIME"]})
+    Submitter(study := make_study(site="slurm"), site).submit(points(study))
+    (script,) = fake_slurm.scripts()
+    assert "#SBATCH --export=ALL\n" in script
+    seen = json.loads((fake_slurm.folder / "environment.json").read_text())
+    assert seen["HOROVOD_CYCLE_TIME"] == "2"
+    assert seen["PATH"] == os.environ["PATH"]
+    assert not {"MY_SECRET", "SBATCH_TIMELIMIT"} & set(seen)
+    assert os.environ["MY_SECRET"] == "x"
 
 
 def test_submitting_again_asks_for_nothing(make_study: Make, fake_slurm: FakeSlurm) -> None:

@@ -3,10 +3,12 @@
 Each test submits with one command and looks only at what a user sees: status, records, files.
 """
 
+import datetime
 import hashlib
 import json
 import os
 import signal
+import statistics
 import sys
 import time
 from collections import Counter
@@ -14,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import psutil
 import pytest
 
 from jobs.attempt import last_step
 from jobs.launch import hpcbench_argv
-from jobs.study_folder import seconds_between
 
 from .cluster import NODES, Cluster
 from .conftest import User
@@ -65,6 +67,9 @@ hang_minutes = 1.0
 
 NUM_MANY = 1000
 """Points of the study of trivial tasks."""
+
+NUM_TURNS = 5
+"""Starts with our layer and without it, in turns."""
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -264,36 +269,41 @@ def test_time_limits_and_divergence(user: User) -> None:
     assert len({record["job_id"] for record in records}) == 1
 
 
+def first_step(folder: Path) -> float:
+    """Time of day at which the first optimisation step of a run was finished."""
+    times = json.loads((folder / "provenance.json").read_text())["times"]
+    with h5py.File(folder / "metrics.h5") as file:
+        return float(times["ready"] + file["step_seconds"][0, 0])
+
+
 def test_first_step_comes_as_soon_as_under_bare_srun(user: User, cluster: Cluster) -> None:
-    """Submission to initialised ranks costs at most 2 s more than srun of the same program."""
+    """Submission to first step takes at most 2 s more than srun of the same program, in turns."""
     text = SMALL.format(name="warm", hidden=8, window=16, steps=2, every=0)
     user.submit(user.study("warm", text))  # makes the dataset, fills the page cache
     wait_for(all_over(user, "warm"), 300, "the first study")
     extra = []
-    for number in range(3):
+    for number in range(NUM_TURNS):
         name = f"timed{number}"
-        again = text.replace('"warm"', f'"{name}"\nseed = {number + 2}')
-        user.submit(user.study(name, again))
-        wait_for(all_over(user, name), 300, "the timed study")
-        (point,) = user.points(name).values()
-        # until the ranks' processes exist: what they do then is the same
-        (record,) = attempts(user, name, point["name"])
-        ours = point["times"]["queue"] + point["times"]["launch"]
-        ours += seconds_between(record["started"], record["launched"])
+        user.submit(user.study(name, text.replace('"warm"', f'"{name}"\nseed = {number + 2}')))
+        (point,) = (user.runs / name / "points").iterdir()
+        # without asking for the state: nothing else runs meanwhile
+        wait_for((point / "a1" / "result.json").exists, 300, "the timed study")
+        wait_for(all_over(user, name), 60, "its end")
+        (record,) = attempts(user, name, point.name)
+        submitted = datetime.datetime.fromisoformat(record["submitted"]).timestamp()
+        ours = first_step(point / "a1") - submitted
 
-        folder = user.runs / name / "points" / point["name"]
         dataset = next((user.runs / "datasets").glob("*.h5"))
         begin = time.time()
         cluster.call(
             "srun", "--mpi=pmix", "--ntasks=1", "--cpus-per-task=1",
-            *hpcbench_argv("train", folder / "config.toml", "--data", dataset),
-            "--out", str(folder / "bare"),
+            *hpcbench_argv("train", point / "config.toml", "--data", dataset),
+            "--out", str(point / "bare"),
         )  # fmt: skip
-        times = json.loads((folder / "bare" / "provenance.json").read_text())["times"]
-        extra.append(ours - max(0.0, times["started"] - begin))
-    print(f"\nour layer over bare srun: {sorted(extra)} s", file=sys.__stderr__)
-    # other work on this machine only adds
-    assert min(extra) <= 2
+        extra.append(ours - (first_step(point / "bare") - begin))
+    shown = ", ".join(f"{seconds:.2f}" for seconds in sorted(extra))
+    print(f"\nfirst step later than under bare srun by {shown} s", file=sys.__stderr__)
+    assert statistics.median(extra) <= 2
 
 
 def test_a_thousand_points(user: User) -> None:
@@ -302,7 +312,7 @@ def test_a_thousand_points(user: User) -> None:
     text += f"\n[axes.grid]\nhidden = {list(range(1, NUM_MANY + 1))}\n"
     site = user.folder / "trivial.toml"
     path = f"{Path(__file__).parent / 'trivial'}:{os.environ.get('PYTHONPATH', '')}"
-    profile = (user.folder / "cluster.toml").read_text().replace(', "PYTHONPATH"', "")
+    profile = (user.folder / "cluster.toml").read_text().replace('"PYTHONPATH"', "")
     site.write_text(f'{profile}\n[environment]\nPYTHONPATH = "{path}"\n')
     begin = time.monotonic()
     submitted = user.submit(user.study("many", text), "trivial.toml")
