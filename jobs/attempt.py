@@ -6,6 +6,7 @@ start, as a heartbeat, and at the end. It stands beside ``status.json``, the ran
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from hpcbench.errors import HpcbenchError, InputError
 from hpcbench.record import read_json, write_json
 from hpcbench.watchdog import VARIABLE as HANG_VARIABLE
 from jobs.launch import Result, hpcbench_argv
+from jobs.memory import out_of_memory_kills
 from jobs.study_folder import StudyFolder, carry_over, now, seconds_between
 
 HEARTBEAT_SECONDS = 5.0
@@ -32,6 +34,9 @@ NODE_FAILURE = re.compile(
     r"|timed out waiting for job step to complete",
     re.IGNORECASE,
 )
+
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit codes of what was killed, as a parent and as a launcher report them."""
 
 LAST_LINES = 12
 """Lines of a log that a reason shows."""
@@ -139,6 +144,7 @@ class Attempt:
         if self.continues:
             argv.append("--resume")
         ended, halt = threading.Event(), threading.Event()
+        kills = out_of_memory_kills()
         watcher = threading.Thread(target=self._watch, args=(ended, stop, halt, limit), daemon=True)
         watcher.start()
         try:
@@ -151,7 +157,8 @@ class Attempt:
                 check=False,
                 quiet=True,
             )
-            state, reason = self._judge(result, stop, limit)
+            killed = result.exit_code in KILLED and out_of_memory_kills() > kills
+            state, reason = self._judge(result, stop, limit, killed)
             self.record["exit_code"] = result.exit_code
         except HpcbenchError as error:
             state, reason = "failed", str(error)
@@ -168,7 +175,9 @@ class Attempt:
         self.record["times"] = self._times()
         self._write()
 
-    def _judge(self, result: Result, stop: threading.Event, limit: Limit) -> tuple[str, str]:
+    def _judge(
+        self, result: Result, stop: threading.Event, limit: Limit, killed_for_memory: bool
+    ) -> tuple[str, str]:
         """Return the state an ended command leaves, and the reason."""
         status = read_status(self.folder)
         if result.exit_code == 0 and (self.folder / "result.json").exists():
@@ -190,6 +199,8 @@ class Attempt:
         tail = _what_was_said(result.tail)
         if NODE_FAILURE.search(result.tail):
             return "node failure", tail
+        if killed_for_memory:
+            return "out of memory", f"the kernel killed a rank at step {step} for want of memory"
         if OUT_OF_MEMORY.search(result.tail):
             return "out of memory", tail
         if result.exit_code == InputError.exit_code:

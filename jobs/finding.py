@@ -15,15 +15,16 @@ from typing import Any, Literal
 CHILD_SECONDS = 60
 SETUP_HINT = "run `make setup` in the checkout; it shows the step that fails and its log"
 
-Status = Literal["ok", "missing", "optional"]
+Status = Literal["ok", "missing", "optional", "pass", "warn", "fail"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """One line of the diagnosis.
 
-    ``missing`` stops the main pipeline; ``optional`` widens what can be done or speeds it up.
-    ``hint`` says how to get what is not there.
+    Of a machine: ``missing`` stops the main pipeline; ``optional`` widens what can be done or
+    speeds it up. Of a site: ``fail`` stops sweeps there, ``warn`` may spoil them, else ``pass``.
+    ``hint`` says how to get what is not there, or what to do.
     """
 
     name: str
@@ -59,7 +60,8 @@ def run_child(argv: Sequence[str], extra: dict[str, str] | None = None) -> tuple
         return 124, f"no answer within {CHILD_SECONDS} s"
     except OSError as error:
         return 127, error.strerror or str(error)
-    return result.returncode, result.stdout if result.returncode == 0 else result.stderr
+    said = (result.stdout, result.stderr)
+    return result.returncode, (said[0] or said[1]) if result.returncode == 0 else said[1]
 
 
 def ask_python(code: str) -> tuple[dict[str, Any] | None, str]:

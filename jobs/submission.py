@@ -1,47 +1,23 @@
 """Hand a study to Slurm through submitit: job arrays of drivers, the datasets' jobs before them.
 
 A job is one Python process on the first node of its allocation (:mod:`jobs.task`), which starts
-the ranks with the site's launcher. What is submitted is an importable function and the path of a
-job file, so nothing is pickled that an edit could change, and no value reaches a shell.
+the ranks with the site's launcher. How it gets into the queue is the matter of :mod:`jobs.batch`.
 """
 
 import itertools
-import os
-import shlex
-import shutil
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import submitit
-
-from hpcbench.errors import EnvironmentLacks, InputError, PartlyDone
+from hpcbench.errors import InputError, PartlyDone
 from hpcbench.record import write_json
 from jobs import slurm, task
+from jobs.batch import Batch, check_commands, check_path
 from jobs.dataset_job import dataset_mark, is_generated, read_mark
 from jobs.placement import Placement, place_ranks
 from jobs.site import Site
 from jobs.study_folder import StudyFolder, now
 from jobs.submissions import record_submissions
-
-BASE_ENVIRONMENT = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-    "MODULEPATH",
-    "SLURM_CONF",
-)
-"""What every job gets of the submitting shell; a site's ``pass_environment`` adds to it."""
-
-COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel")
 
 Point = Mapping[str, Any]
 
@@ -62,8 +38,8 @@ class Submitter:
     def __init__(self, study: StudyFolder, site: Site, exclude: Sequence[str] = ()) -> None:
         self.study, self.site, self.exclude = study, site, exclude
         self.folder = study.jobs / "slurm"
-        _check_path(self.folder)
-        _check_commands()
+        check_path(self.folder)
+        check_commands()
         self.description = study.description()
         self.resources = self.description["resources"]
         self.largest = site.max_array_size or slurm.max_array_size()
@@ -171,96 +147,9 @@ class Submitter:
 
     def _sbatch(self, files: Sequence[Path], placement: Placement, dependency: str) -> list[str]:
         """Submit one driver for each job file, as an array when there are several."""
-        executor = submitit.SlurmExecutor(folder=self.folder)
-        executor.update_parameters(**self._parameters(len(files), placement, dependency))
-        try:
-            with only_these_variables(self.site.pass_environment), executor.batch():
-                jobs = [executor.submit(task.run_job, str(file)) for file in files]
-        except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-            raise InputError(f"sbatch refused the job: {str(error).strip()}") from None
-        return [job.job_id for job in jobs]
-
-    def _parameters(self, count: int, placement: Placement, dependency: str) -> dict[str, Any]:
-        site = self.site
-        further: dict[str, Any] = {
-            # All that sbatch itself is given: a list here would have Slurm start a login shell on
-            # the node and add its variables, which takes a second and lets anything in.
-            "export": "ALL",
-            "requeue": True,
-            # To the batch script alone: Slurm may send it a minute early. The driver keeps the
-            # time and tells the ranks itself.
-            "signal": f"B:USR2@{site.signal_seconds}",
-            **site.options,
-        }
-        if site.reservation:
-            further["reservation"] = site.reservation
-        if dependency:
-            further["kill-on-invalid-dep"] = "yes"
-        parameters = {
-            "job_name": f"hpcbench-{self.study.path.name}",
-            "time": placement.minutes,
-            "nodes": placement.nodes,
-            "ntasks_per_node": placement.ranks_per_node,
-            "cpus_per_task": placement.cores_per_rank,
-            "gpus_per_node": placement.gpus_per_node or None,
-            "partition": site.partition,
-            "account": site.account,
-            "qos": site.qos,
-            "constraint": site.constraint,
-            "mem": site.memory,
-            "exclude": ",".join(self.exclude) or None,
-            "exclusive": True if site.exclusive else None,
-            "dependency": f"afterok:{dependency}" if dependency else None,
-            "array_parallelism": site.throttle or count,
-            "setup": setup_lines(site),
-            "stderr_to_stdout": True,
-            "use_srun": False,
-            "wckey": None,
-            "additional_parameters": further,
-        }
-        # wckey = None is meant; other parameters that are None are left to the site.
-        return {k: v for k, v in parameters.items() if v is not None or k == "wckey"}
-
-
-@contextmanager
-def only_these_variables(names: Sequence[str]) -> Iterator[None]:
-    """Hide all variables from sbatch but the allowed ones (``SBATCH_…`` would beat the script)."""
-    before = dict(os.environ)
-    allowed = {name: before[name] for name in (*BASE_ENVIRONMENT, *names) if name in before}
-    try:
-        os.environ.clear()
-        os.environ.update(allowed)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def setup_lines(site: Site) -> list[str]:
-    """Return the lines of the batch script before the driver, every word of them quoted."""
-    lines = [f". {shlex.quote(script)}" for script in site.scripts]
-    lines += [f"module load {shlex.quote(module)}" for module in site.modules]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in site.environment.items()]
-    # The script has to outlive the signals that tell the driver and the ranks to save their work.
-    return [*lines, "trap : TERM USR1 USR2"]
-
-
-def _check_commands() -> None:
-    absent = [name for name in COMMANDS if shutil.which(name) is None]
-    if absent:
-        raise EnvironmentLacks(
-            f"{', '.join(absent)}: not found; submit from a login node of the cluster, or choose "
-            "--site local"
-        )
-
-
-def _check_path(path: Path) -> None:
-    """Refuse a folder that a batch script cannot name."""
-    if "%" in str(path) or not str(path).isprintable():
-        raise InputError(
-            f"--out: {str(path)!r}: Slurm's file names take no % and no line breaks; choose "
-            "another folder"
-        )
+        name = f"hpcbench-{self.study.path.name}"
+        batch = Batch(name, self.site, placement, dependency, self.exclude)
+        return batch.submit(task.run_job, files, self.folder)
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:

@@ -17,7 +17,7 @@ from jobs.study_folder import StudyFolder
 FAKE_TRAIN = Path(__file__).parent / "fake_train.py"
 
 SBATCH = """#!{python}
-import json, os, pathlib, sys
+import json, os, pathlib, subprocess, sys
 folder = pathlib.Path({folder!r})
 number = len(list(folder.glob("job-*.sh"))) + 101
 refuse = folder / "refuse-after"
@@ -27,6 +27,11 @@ if refuse.exists() and number - 100 > int(refuse.read_text()):
 (folder / f"job-{{number}}.sh").write_text(pathlib.Path(sys.argv[-1]).read_text())
 (folder / "environment.json").write_text(json.dumps(dict(os.environ)))
 print(f"Submitted batch job {{number}}")
+if (folder / "run-jobs").exists():
+    log = (folder / f"job-{{number}}.log").open("w")
+    environment = os.environ | {{"SLURM_JOB_ID": str(number), "SLURM_JOB_NODELIST": "here"}}
+    script = ["bash", str(folder / f"job-{{number}}.sh")]
+    subprocess.Popen(script, env=environment, stdout=log, stderr=log, start_new_session=True)
 """
 
 SAYS = """#!{python}
@@ -113,7 +118,7 @@ def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     folder.mkdir()
     programs.mkdir()
     texts = {"sbatch": SBATCH} | dict.fromkeys(
-        ("squeue", "sacct", "scontrol", "scancel", "srun"), SAYS
+        ("squeue", "sacct", "scontrol", "scancel", "srun", "sinfo", "sacctmgr"), SAYS
     )
     for name, text in texts.items():
         path = programs / name

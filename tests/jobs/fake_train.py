@@ -1,7 +1,7 @@
 """Stands in for `hpcbench train CONFIG --data D --out RUN [--resume]`: same files, no work.
 
 The file `behaviour` beside the configuration says what happens: done (default), diverge, crash,
-crash-once, input, memory, node, hang, stacks, slow (60 steps; saves its work on SIGTERM).
+crash-once, killed, input, memory, node, hang, stacks, slow (60 steps; saves its work on SIGTERM).
 """
 
 import json
@@ -53,6 +53,8 @@ def main() -> int:
     if what == "node":
         print("srun: error: Node failure on n2", file=sys.stderr)
         return 1
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if what in ("crash", "crash-once"):
         step = 20
         save()

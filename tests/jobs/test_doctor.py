@@ -25,7 +25,7 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 
 
 def arguments(as_json: bool = False, overrides: tuple[str, ...] = ()) -> argparse.Namespace:
-    return argparse.Namespace(json=as_json, overrides=list(overrides))
+    return argparse.Namespace(json=as_json, overrides=list(overrides), site=None)
 
 
 def script(folder: Path, name: str, text: str) -> Path:

@@ -63,6 +63,19 @@ def test_all_points_run_and_a_second_time_nothing_does(
     assert all(len(study.attempts(point["id"])) == 1 for point in points(study))
 
 
+def test_a_rank_killed_by_the_kernel_ran_out_of_memory(
+    one: StudyFolder, fake_training: Behave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (point,) = points(one)
+    fake_training(one, point["id"], "killed")
+    assert run_one(one).state == "failed"
+    counts = iter([3, 4])
+    monkeypatch.setattr(attempt, "out_of_memory_kills", lambda: next(counts))
+    found = run_one(one)
+    assert found.state == "out of memory"
+    assert "the kernel killed a rank" in found.reason
+
+
 @pytest.mark.parametrize(
     ("behaviour", "state", "reason"),
     [

@@ -14,11 +14,12 @@ import pytest
 from hpcbench.config import validate
 from hpcbench.errors import EnvironmentLacks, InputError, PartlyDone
 from jobs import cancel, slurm, status, task
+from jobs.batch import setup_lines
 from jobs.overview import Overview
 from jobs.site import Site, read_site
 from jobs.states import PointState, bad_nodes
 from jobs.study_folder import StudyFolder, now
-from jobs.submission import Submitter, setup_lines
+from jobs.submission import Submitter
 from jobs.submissions import read_submissions, record_submissions
 
 from .conftest import FakeSlurm, write_attempt
