@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hpcbench.config import content_hash
 from hpcbench.errors import InputError
 
 SCHEMA = 1
@@ -68,6 +67,9 @@ class RunDirectory:
 
     def __init__(self, path: Path, run: dict[str, Any]) -> None:
         self.path = path
+        # Imported here: those that only read and write records start sooner without it.
+        from hpcbench.config import content_hash
+
         self.run = {"schema": SCHEMA, "config_hash": content_hash(run), **run}
 
     def open(self, resume: bool) -> None:

@@ -9,10 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcbench.config import read_toml
 from hpcbench.errors import InputError, nearest
 from hpcbench.record import read_json, write_json
-from jobs.study import NAME
 from jobs.toml_text import toml_text
 
 if TYPE_CHECKING:
@@ -148,6 +146,10 @@ def carry_over(previous: Path, attempt: Path) -> bool:
 
 def find_study(name: str, runs: Path) -> StudyFolder:
     """Return the folder of a study given as its file, its name or its folder."""
+    # Imported here: a job's driver starts sooner without it.
+    from hpcbench.config import read_toml
+    from jobs.study import NAME
+
     candidates = [Path(name), runs / name]
     if name.endswith(".toml"):
         title = read_toml(name).get("study", {}).get("name")

@@ -1,7 +1,8 @@
 """What a Slurm job runs: one driver that works through a job file (see :mod:`jobs.submission`).
 
-The driver imports neither torch nor MPI. It starts the ranks with the site's launcher, keeps their
-heartbeat, and decides what follows: done, another attempt here, or another job.
+The driver starts the ranks with the site's launcher, keeps their heartbeat, and decides what
+follows: done, another attempt here, or another job. It imports neither torch nor MPI nor pydantic:
+every point waits for it.
 """
 
 import os
@@ -12,8 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import submitit
 
@@ -24,7 +25,6 @@ from jobs.attempt import Limit, Place
 from jobs.child import KILL_SECONDS
 from jobs.code_version import source_version
 from jobs.dataset_job import dataset_file, generate_dataset
-from jobs.site import Site
 from jobs.study_folder import StudyFolder, now
 from jobs.work import (
     count_ended,
@@ -34,6 +34,9 @@ from jobs.work import (
     read_attempts,
     run_point,
 )
+
+if TYPE_CHECKING:
+    from jobs.site import Site
 
 LEAST_SECONDS = 20.0
 """Time a point must have left to be started at all."""
@@ -53,7 +56,7 @@ def run_job(file: str) -> None:
     _listen(stop)
     job = read_json(Path(file))
     study = StudyFolder(Path(job["study"]))
-    site = Site(**job["site"])
+    site = read_job_site(job)
     restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     environment = submitit.JobEnvironment()
     place = Place(
@@ -83,11 +86,16 @@ def run_job(file: str) -> None:
         raise failures[0]
 
 
+def read_job_site(job: Mapping[str, Any]) -> "Site":
+    """Return the profile a job was submitted with; it was checked then."""
+    return cast("Site", SimpleNamespace(**job["site"]))
+
+
 def start_ranks(
     ranks: int,
     argv: Sequence[str],
     *,
-    site: Site,
+    site: "Site",
     placement: Mapping[str, int],
     environment: Mapping[str, str] | None = None,
     **options: Any,

@@ -19,7 +19,6 @@ from hpcbench.record import read_json, write_json
 from jobs.attempt import Start
 from jobs.code_version import source_version
 from jobs.finding import Finding
-from jobs.site import Site
 
 CLOCK_SECONDS = 1.0
 """Difference of two clocks from which on times of records cannot be compared."""
@@ -30,10 +29,10 @@ RANK_SECONDS = 300.0
 
 def run_trial(file: str) -> None:
     """Start the ranks of a trial inside its job (what sbatch runs)."""
-    from jobs.task import start_ranks
+    from jobs.task import read_job_site, start_ranks
 
     job = read_json(Path(file))
-    start = partial(start_ranks, site=Site(**job["site"]), placement=job["placement"])
+    start = partial(start_ranks, site=read_job_site(job), placement=job["placement"])
     start_trial(Path(file).parent, job, start)
 
 

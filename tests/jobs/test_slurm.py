@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -329,6 +331,15 @@ def test_a_requeued_job_settles_how_its_earlier_run_ended(
     fake_slurm.says("sacct", "5_1|FAILED|n1|||\n5_2|PREEMPTED|n1|||\n5_2|RUNNING|n1|||\n")
     task._settle_earlier_runs(study, [point["id"]], task.Place("slurm", job_id="5_2"))
     assert json.loads((folder / "attempt.json").read_text())["state"] == "preempted"
+
+
+def test_the_driver_of_a_job_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'mpi4py', 'pydantic', 'numpy'}"
+    code = f"import sys, jobs.task; print({heavy} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_changed_code_is_refused_when_the_job_starts(

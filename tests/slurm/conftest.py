@@ -17,7 +17,6 @@ launcher = "srun"
 launcher_options = ["--mpi=pmix"]
 ranks_per_node = 1
 cores_per_node = 4
-pass_environment = ["PYTHONPATH"]
 signal_seconds = 25
 """
 
