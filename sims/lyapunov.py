@@ -160,7 +160,8 @@ def _check(system: System, num_exponents: int, num_members: int, ranks: Ranks) -
     if system.scheme not in ONE_STEP_SCHEMES:
         raise InputError(
             f'integration.scheme: given "{system.scheme}", whose tangent has a memory of past '
-            f'steps; take a one-step scheme: "{system.schemes[0]}"'
+            "steps; the exponents belong to the equation, not to the scheme, so take a one-step "
+            f'scheme: "{system.schemes[0]}" (--integration.scheme {system.schemes[0]})'
         )
 
 

@@ -16,6 +16,9 @@ from pathlib import Path
 SOURCE_FOLDER = Path(__file__).resolve().parent
 
 COMMON_FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"]
+COMMON_FLAGS += ["-fno-tree-pre", "-fno-code-hoisting"]
+# These two move a multiplication away from the addition that it is fused with where the same
+# arithmetic stands in several places; the bits of a site would then depend on its place.
 
 X86_64_FLAGS = {
     "sse2": ["-DVECTOR_BYTES=16"],

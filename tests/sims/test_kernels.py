@@ -116,6 +116,19 @@ def test_lorenz96_saves_every_few_steps_in_both_types():
         np.testing.assert_array_equal(states, again)  # calls may be divided anywhere
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("num_sites", [13, 18, 19, 22, 40, 41])
+def test_lorenz96_bits_depend_on_neither_place_nor_call(variant, dtype, num_sites):
+    whole = lorenz96_states(64, num_sites, dtype)
+    single, rolled = whole.copy(), np.roll(whole, 7, axis=-1)
+    kernels.lorenz96_ensemble(whole, FORCING, 0.05, 60)
+    kernels.lorenz96_ensemble(rolled, FORCING, 0.05, 60)
+    for _ in range(60):
+        kernels.lorenz96_ensemble(single, FORCING, 0.05, 1)
+    np.testing.assert_array_equal(single, whole)
+    np.testing.assert_array_equal(np.roll(rolled, -7, axis=-1), whole)
+
+
 def test_saved_samples_go_into_strided_arrays_and_nowhere_else():
     whole = np.full((9, 12, 45), -1.0, np.float32)
     kernels.lorenz96_ensemble(lorenz96_states(9, 40), FORCING, 0.01, 4, 1, whole[:, 2:10:2, 3:43])
@@ -239,6 +252,29 @@ def test_long_runs_stay_on_the_attractor_in_both_types():
         kernels.kuramoto_sivashinsky_ensemble(states, LENGTH, 0.25, 800)
         kernels.kuramoto_sivashinsky_ensemble(states, LENGTH, 0.25, 4000, 20, out)
         assert (out**2).mean() == pytest.approx(1.4, abs=0.1)
+
+
+@pytest.mark.parametrize("system", ["lorenz96", "kuramoto_sivashinsky"])
+def test_climate_of_float32_is_that_of_float64_within_error(system):
+    averages, errors = [], []
+    for dtype in (np.float64, np.float32):
+        out = np.empty((128, 100, 64 if system == "kuramoto_sivashinsky" else 40), dtype)
+        if system == "lorenz96":
+            states = lorenz96_states(128, 40, dtype)
+            kernels.lorenz96_ensemble(states, FORCING, 0.01, 1000)
+            kernels.lorenz96_ensemble(states, FORCING, 0.01, 4000, 40, out)
+        else:
+            states = ks_states(128, dtype=dtype)
+            kernels.kuramoto_sivashinsky_ensemble(states, LENGTH, 0.25, 800)
+            kernels.kuramoto_sivashinsky_ensemble(states, LENGTH, 0.25, 4000, 40, out)
+        x = out.astype(np.float64)
+        # of every member: mean, mean square, mean square of the differences between neighbours
+        moments = np.array([q.mean(axis=(1, 2)) for q in (x, x**2, np.diff(x) ** 2)])
+        averages.append(moments.mean(axis=1))
+        errors.append(moments.std(axis=1, ddof=1) / np.sqrt(128))
+    allowed = 4 * np.hypot(*errors) + 1e-6  # the mean of the second system is exactly zero
+    assert (np.abs(averages[0] - averages[1]) < allowed).all()
+    assert (errors[0][1:] < 0.01 * averages[0][1:]).all()  # so the comparison means something
 
 
 # ------------------------------------------------------------------------------ coefficients
