@@ -1,11 +1,11 @@
 """Holding a dataset to the rules of its format (``docs/data_format.md``), and to its checksums."""
 
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
+from zlib_ng import zlib_ng
 
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.dataset_format import SCALES, read_hdf5
@@ -117,7 +117,7 @@ def verify(dataset: Dataset, advance: Callable[[], None] = lambda: None) -> list
                 for block, (first, end) in enumerate(zip(dataset.block_starts, ends, strict=True)):
                     samples = np.empty((1, end - first, dataset.num_components), dataset.dtype)
                     file.readinto(samples.data)
-                    if zlib.crc32(samples.data) != checksums[block, member]:
+                    if zlib_ng.crc32(samples.data) != checksums[block, member]:
                         problems.append(
                             f"{extent.path}: block {block} of trajectory {member} (samples "
                             f"{first} to {end - 1}) does not match its checksum; generate it again"

@@ -3,7 +3,7 @@
 A *store* is one file with states in it: a whole dataset, or one part of one. Its trajectories
 advance in *blocks* of samples. For each block a store takes, in this order,
 
-1. the samples and their checksums,
+1. the samples and their checksums, of all its trajectories or of some at a time,
 2. what is needed to go on (the states in float64 and the running sums), in one of two slots
    in turn, so that the slot of the last finished block stays intact,
 3. after a flush to the disk, the number of finished blocks.
@@ -13,14 +13,15 @@ no HDF5 metadata changes on the way.
 """
 
 import fcntl
+import math
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import h5py
 import numpy as np
+from zlib_ng import zlib_ng
 
 from hpcbench.dataset_format import open_hdf5, read_hdf5
 from hpcbench.errors import InputError
@@ -41,6 +42,11 @@ class ArrayPlace:
     def of(cls, dataset: h5py.Dataset) -> Self:
         """Return the place of an HDF5 dataset."""
         return cls(dataset.id.get_offset(), dataset.shape, dataset.dtype)
+
+    @property
+    def stride(self) -> int:
+        """Bytes between two elements of the first axis."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def position(self, place: tuple[int, ...]) -> int:
         """Return the byte at which the element with these leading indices starts."""
@@ -81,6 +87,9 @@ class Store:
     Raises :class:`InputError` when another process has the file open.
     """
 
+    threads: ClassVar[bool] = True
+    """Whether another thread may write, at any time and some trajectories after others."""
+
     def __init__(self, path: Path, members: range) -> None:
         self.path, self.members = path, members
         self._open()
@@ -102,22 +111,31 @@ class Store:
             self._get("resume/sums", place, (len(members), 2, num_components)),
         )
 
-    def write(
-        self, block: int, members: range, samples: np.ndarray, states: np.ndarray, sums: np.ndarray
+    def write_samples(
+        self, block: int, members: range, samples: np.ndarray, checksums: np.ndarray
     ) -> None:
-        """Store a block of some trajectories and bring it to the disk.
+        """Store the samples of a block of some trajectories.
 
         samples
             ``(trajectory, time, component)`` in the precision of the file.
+        checksums
+            Their :func:`checksums`, ``(trajectory,)``.
+        """
+        row = self._row(members)
+        self._put_samples(row, self.samples(block).start, samples)
+        self._put("checksum", (block, row), checksums)
+
+    def write_states(
+        self, block: int, members: range, states: np.ndarray, sums: np.ndarray
+    ) -> None:
+        """Store what is needed to go on after a block, and bring all of it to the disk.
+
         states
             States after the block, ``(trajectory, component)``, float64.
         sums
             Sums of all samples so far and of their squares, ``(trajectory, 2, component)``.
         """
         row, slot = self._row(members), block % 2
-        self._put_samples(row, self.samples(block).start, samples)
-        checksums = np.array([zlib.crc32(piece.data) for piece in samples], dtype=np.uint32)
-        self._put("checksum", (block, row), checksums)
         self._put("resume/state", (slot, row), states)
         self._put("resume/sums", (slot, row), sums)
         if block == self.num_blocks - 1:
@@ -125,17 +143,17 @@ class Store:
         self._to_disk()
 
     def mark(self, block: int) -> None:
-        """Declare a block finished, after every rank has written its trajectories."""
+        """Declare a block finished, once all trajectories of the store are written."""
         self.progress = block + 1
         self._put("resume/progress", (), np.array([self.progress]))
         self._to_disk()
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
     def _open(self) -> None:
-        self._descriptor = open_locked(self.path)
+        self.descriptor = open_locked(self.path)
 
         def look(file: h5py.File) -> dict[str, ArrayPlace]:
             return {name: ArrayPlace.of(file[name]) for name in WRITTEN}
@@ -146,30 +164,40 @@ class Store:
         return members.start - self.members.start
 
     def _put_samples(self, row: int, time: int, samples: np.ndarray) -> None:
-        for offset, trajectory in enumerate(samples):
-            self._put("state", (row + offset, time), trajectory)
+        array = self._arrays["state"]
+        position = array.position((row, time))
+        self._write_rows(np.asarray(samples, array.dtype), position, array.stride)
 
     def _put(self, name: str, place: tuple[int, ...], values: np.ndarray) -> None:
         """Write values that are contiguous in the file, from a place in an array on."""
         array = self._arrays[name]
-        position = array.position(place)
-        left = np.ascontiguousarray(values, dtype=array.dtype).data.cast("B")
-        while left:
-            written = os.pwrite(self._descriptor, left, position)
-            left, position = left[written:], position + written
+        data = np.ascontiguousarray(values, dtype=array.dtype).data.cast("B")
+        self._write(data, array.position(place))
+
+    def _write_rows(self, rows: np.ndarray, position: int, stride: int) -> None:
+        """Write ``(row, ...)``, each row contiguous, from a position on at equal distances."""
+        for number, row in enumerate(rows):
+            self._write(row.data.cast("B"), position + number * stride)
+
+    def _write(self, data: memoryview, position: int) -> None:
+        while data:
+            written = os.pwrite(self.descriptor, data, position)
+            data, position = data[written:], position + written
 
     def _get(self, name: str, place: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
         array = self._arrays[name]
         num_bytes = int(np.prod(shape)) * array.dtype.itemsize
-        data = os.pread(self._descriptor, num_bytes, array.position(place))
+        data = os.pread(self.descriptor, num_bytes, array.position(place))
         return np.frombuffer(data, array.dtype).reshape(shape).copy()
 
     def _to_disk(self) -> None:
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
 
 
 class CollectiveStore(Store):
     """A whole dataset that all ranks of an MPI communicator write together, through HDF5."""
+
+    threads = False
 
     def __init__(self, path: Path, members: range, comm: Any) -> None:
         self.comm = comm
@@ -214,6 +242,11 @@ class CollectiveStore(Store):
 
     def _to_disk(self) -> None:
         """Leave it to :meth:`mark`: flushing is collective."""
+
+
+def checksums(samples: np.ndarray) -> np.ndarray:
+    """Return the CRC-32 of the bytes of each trajectory of a block, ``(trajectory,)``."""
+    return np.array([zlib_ng.crc32(trajectory.data) for trajectory in samples], np.uint32)
 
 
 def add_sums(sums: np.ndarray, samples: np.ndarray) -> None:

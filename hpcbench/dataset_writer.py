@@ -28,7 +28,7 @@ from hpcbench.dataset_format import (
     part_path,
     write_header,
 )
-from hpcbench.dataset_store import Store, add_sums
+from hpcbench.dataset_store import Store, add_sums, checksums
 from hpcbench.errors import InputError
 from hpcbench.provenance import code_version
 
@@ -235,7 +235,8 @@ def write_dataset(
         times = store.samples(block)
         samples = states[:, times.start : times.stop]
         add_sums(sums, samples)
-        store.write(block, members, samples, samples[:, -1].astype(np.float64), sums)
+        store.write_samples(block, members, samples, checksums(samples))
+        store.write_states(block, members, samples[:, -1].astype(np.float64), sums)
         store.mark(block)
     store.close()
     finish(path, header, [path])

@@ -1,6 +1,7 @@
 """The MPI ranks that work together; one process is the special case of many."""
 
 import os
+import platform
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -45,6 +46,15 @@ class Ranks:
     def gather(self, value: Result) -> list[Result]:
         """Return the values of all ranks, in their order, on every rank."""
         return [value] if self.comm is None else self.comm.allgather(value)
+
+    def spare_cores(self) -> bool:
+        """Tell whether this node has more cores open to its ranks than it has ranks.
+
+        Called by every rank.
+        """
+        places = self.gather((platform.node(), os.sched_getaffinity(0)))
+        here = [cores for node, cores in places if node == platform.node()]
+        return len(set().union(*here)) > len(here)
 
     def together(self, action: Callable[[], Result]) -> Result:
         """Run an action on every rank; where it fails on any, raise that error on all.

@@ -54,10 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         choices=["kernels", "space", "io"],
         help="kernels: updates per second of one core; space: one large trajectory, on one rank "
-        "and on all (under mpirun); io: writing of datasets",
+        "and on all (under mpirun); io: writing of datasets (or under mpirun)",
     )
     parser.add_argument("--rounds", type=int, default=9, help="samples of each rate (9)")
-    parser.add_argument("--core", type=int, help="core to run on (default: the last one allowed)")
+    parser.add_argument(
+        "--core", type=int, help="core to run on (kernels: the last one allowed; io: all)"
+    )
     parser.add_argument("--only", default="", help="kernels: those whose name contains this")
     parser.add_argument(
         "--sites", type=int, default=10_000_000, help="space: sites of the ring (10000000)"
@@ -68,7 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="io: where to write (here; deleted afterwards)"
     )
-    parser.add_argument("--megabytes", type=int, default=256, help="io: size of a dataset (256)")
+    parser.add_argument(
+        "--megabytes", type=int, default=1000, help="io: size of the dataset when writing (1000)"
+    )
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -77,9 +81,9 @@ def command(arguments: argparse.Namespace) -> int:
         raise InputError(f"--rounds: at least 1 is needed; got {arguments.rounds}")
     if arguments.what == "space":
         return _space(arguments)
-    core = pin(arguments.core)
     if arguments.what == "io":
-        return _io(arguments, core)
+        return _io(arguments)
+    core = pin(arguments.core)
     everything = list(all_kernels())
     chosen = [k for k in everything if arguments.only in k.work.name]
     if not chosen:
@@ -136,22 +140,25 @@ def _space(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _io(arguments: argparse.Namespace, core: int) -> int:
+def _io(arguments: argparse.Namespace) -> int:
+    ranks = world()
     if arguments.megabytes < 1:
         raise InputError(f"--megabytes: at least 1 is needed; got {arguments.megabytes}")
     if not arguments.folder.is_dir():
         raise InputError(f"--folder: {arguments.folder} is no folder; give one that is there")
-    found = io_rates(arguments.folder, arguments.megabytes, arguments.rounds)
-    results = [_result(name, values, _io_unit(name)) for name, values in found.items()]
-    document = {"variant": kernels.variant(), "core": core, "folder": str(arguments.folder)}
-    print_results(results, arguments.json, document)
+    if arguments.core is not None:
+        pin(arguments.core)
+    results = io_rates(arguments.folder, arguments.megabytes, arguments.rounds, ranks)
+    document = {
+        "variant": kernels.variant(),
+        "ranks": ranks.size,
+        "cores": len(os.sched_getaffinity(0)),
+        "folder": str(arguments.folder),
+        "megabytes": arguments.megabytes,
+    }
+    if ranks.is_first:
+        print_results(results, arguments.json, document)
     return 0
-
-
-def _io_unit(name: str) -> str:
-    if name.startswith(" "):
-        return ""
-    return "updates/s" if "per sample" in name else "B/s"
 
 
 def pin(core: int | None) -> int:

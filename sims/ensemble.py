@@ -6,24 +6,37 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from hpcbench.console import progress
 from hpcbench.dataset import read_extents
 from hpcbench.dataset_format import Header, Layout, read_hdf5
-from hpcbench.dataset_store import CollectiveStore, Store, add_sums
+from hpcbench.dataset_store import CollectiveStore, Store, add_sums, checksums
 from hpcbench.dataset_writer import finish, writer_lock
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone
 from hpcbench.ranks import Ranks, share
+from hpcbench.write_behind import WriteBehind
+from sims import kernels
+from sims.compiled_store import CompiledStore
 from sims.decomposition import InSpace
+from sims.extension import Extended
 from sims.placement import check_layout, choose_layout, create, look, share_members, told_as
 from sims.spec import DatasetSpec
 from sims.system import System
 
 SPIN_UP_PIECES = 20
 """Pieces in which the spin-up is taken, to show progress; the same on any number of ranks."""
+
+BATCH_BYTES = 2**20
+"""Size of a block of the members advanced together by a kernel: it stays in the L2 cache."""
+
+LANES = 16
+"""The most members that a kernel advances at once."""
+
+WAITING_BYTES = 4 * 2**20
+"""Most bytes that wait for being written, unless a single block of a batch is larger."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +58,43 @@ class Generated:
 
 @dataclass(frozen=True)
 class Task:
-    """Members that this rank advances, and the store they are written to."""
+    """Members that this rank advances, and the store they are written to.
+
+    batches
+        The members in the order of work: a block of one batch stays in the cache until it is
+        written.
+    writer
+        Writes to the store, in order.
+    """
 
     store: Store
     members: range
+    batches: list[range]
+    writer: WriteBehind
+
+    @classmethod
+    def begin(
+        cls, store: Store, members: range, system: System, dtype: str, threaded: bool
+    ) -> Self:
+        """Return the task of advancing some members of a system in a store.
+
+        threaded
+            Whether a core is free for writing behind.
+        """
+        row_bytes = len(store.samples(0)) * system.num_components * np.dtype(dtype).itemsize
+        size = len(members)
+        if store.threads and system.compiled:
+            size = min(size, max(1, BATCH_BYTES // (row_bytes * LANES)) * LANES)
+        batches = [members[first : first + size] for first in range(0, len(members), size)]
+        buffer_bytes = size * row_bytes
+        num_buffers = max(2, WAITING_BYTES // buffer_bytes)
+        writer = WriteBehind(threaded and store.threads, buffer_bytes, num_buffers)
+        return cls(store, members, batches, writer)
+
+    def close(self) -> None:
+        """Stop writing and close the store."""
+        self.writer.close()
+        self.store.close()
 
 
 def generate(
@@ -57,6 +103,7 @@ def generate(
     layout: Layout | None,
     resume: bool,
     ranks: Ranks,
+    extend: Path | None = None,
     system: System | None = None,
 ) -> Generated:
     """Integrate the ensemble of a specification and write it as a dataset.
@@ -72,6 +119,8 @@ def generate(
         ``collective`` (one file written by all ranks; needs HDF5 with MPI). None chooses.
     resume
         Continue an interrupted generation.
+    extend
+        A finished dataset of fewer samples to begin with.
     system
         What takes the steps, where it is not the one of the specification.
 
@@ -81,12 +130,16 @@ def generate(
     """
     header = spec.header()
     if spec.integration.decomposition == "space" and system is None:
-        return _generate_in_space(spec, path, layout, resume, ranks)
+        return _generate_in_space(spec, path, layout, resume, ranks, extend)
     system = system or spec.build_system()
     kernel = system.kernel_name
+    known: Extended | None = None
+    if extend is not None:
+        known = ranks.together(lambda: Extended(extend, header, kernel))
+    made = {"kernel": kernel} | ({"extends": known.content_hash} if known else {})
 
     def look_up() -> Layout | Literal["complete"] | None:
-        return look(path, header, layout, resume, ranks.size, kernel)
+        return look(path, header, layout, resume, ranks.size, made)
 
     if ranks.first(look_up) == "complete":
         return Generated(already_there=True, seconds=0.0, num_steps=0)
@@ -99,17 +152,22 @@ def generate(
         ranks.together(lambda: check_layout(header, chosen, ranks.size))
         _check_kernels(kernel, ranks)
         if found is None:
-            create(path, header, chosen, kernel, ranks)
+            create(path, header, chosen, made, ranks)
         begin = time.perf_counter()
-        with _open_tasks(path, header, chosen, ranks) as tasks:
-            num_steps = _run(spec, system, path, tasks, ranks)
+        with _open_tasks(path, system, header, chosen, ranks) as tasks:
+            num_steps = _run(spec, system, path, tasks, ranks, known)
         ranks.first(lambda: _finish(path, header))
         seconds = time.perf_counter() - begin
     return Generated(False, seconds, sum(ranks.gather(num_steps)))
 
 
 def _generate_in_space(
-    spec: DatasetSpec[Any], path: Path, layout: Layout | None, resume: bool, ranks: Ranks
+    spec: DatasetSpec[Any],
+    path: Path,
+    layout: Layout | None,
+    resume: bool,
+    ranks: Ranks,
+    extend: Path | None,
 ) -> Generated:
     """Let all ranks advance every trajectory together, and the first write it."""
     if layout not in (None, "file"):
@@ -120,7 +178,7 @@ def _generate_in_space(
     system = spec.build_system()
     _check_kernels(system.kernel_name, ranks)
     team = InSpace(system, spec.integration.step, ranks)
-    return team.lead(lambda: generate(spec, path, "file", resume, Ranks(), team))
+    return team.lead(lambda: generate(spec, path, "file", resume, Ranks(), extend, team))
 
 
 def _check_kernels(kernel: str, ranks: Ranks) -> None:
@@ -147,28 +205,39 @@ def _only_writer(path: Path, ranks: Ranks) -> Iterator[None]:
 
 
 @contextmanager
-def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Iterator[list[Task]]:
+def _open_tasks(
+    path: Path, system: System, header: Header, layout: Layout, ranks: Ranks
+) -> Iterator[list[Task]]:
     """Open the stores that this rank writes; the ranks may be more or fewer than the parts."""
     tasks: list[Task] = []
     # read before any rank opens a part for writing, which locks it
     extents = ranks.first(lambda: read_hdf5(path, lambda f: read_extents(f, path, header)))
+
+    def begin(store: Store, members: range) -> None:
+        tasks.append(Task.begin(store, members, system, header.dtype, threaded))
+
+    own_store = CompiledStore if system.compiled else Store
+    # without a core of its own, the writing thread would only get into the kernel's way
+    threaded = ranks.spare_cores()
 
     def open_all() -> None:
         if layout == "parts":
             mine = share(len(extents), ranks.rank, ranks.size)
             for extent in extents[mine.start : mine.stop]:
                 members = range(extent.first, extent.first + extent.count)
-                tasks.append(Task(Store(extent.path, members), members))
+                begin(own_store(extent.path, members), members)
         else:
             everyone = range(header.num_trajectories)
             members = share_members(header.num_trajectories, ranks.rank, ranks.size)
             one = layout == "collective"
-            store = CollectiveStore(path, everyone, ranks.comm) if one else Store(path, everyone)
-            tasks.append(Task(store, members))
+            store = (
+                CollectiveStore(path, everyone, ranks.comm) if one else own_store(path, everyone)
+            )
+            begin(store, members)
 
     def close_all() -> None:
         for task in tasks:
-            task.store.close()
+            task.close()
 
     try:
         ranks.together(open_all)
@@ -184,12 +253,17 @@ def _open_tasks(path: Path, header: Header, layout: Layout, ranks: Ranks) -> Ite
 
 
 def _run(
-    spec: DatasetSpec[Any], system: System, path: Path, tasks: list[Task], ranks: Ranks
+    spec: DatasetSpec[Any],
+    system: System,
+    path: Path,
+    tasks: list[Task],
+    ranks: Ranks,
+    known: Extended | None,
 ) -> int:
     """Advance all tasks of all ranks, in rounds, and return the steps taken by this rank."""
-    pieces = (piece for task in tasks for piece in advance_task(spec, system, task))
-    rounds = max(ranks.gather(sum(_num_pieces(spec, task) for task in tasks)))
-    total = sum(_num_steps(spec, task) for task in tasks)
+    pieces = (piece for task in tasks for piece in advance_task(spec, system, task, known))
+    rounds = max(ranks.gather(sum(_num_pieces(spec, task, known) for task in tasks)))
+    total = sum(_num_steps(spec, task, known) for task in tasks)
     description = f"{spec.system}: {spec.sampling.num_trajectories} trajectories"
 
     @told_as(PartlyDone, _how_to_resume(path))
@@ -203,41 +277,84 @@ def _run(
     return total
 
 
-def advance_task(spec: DatasetSpec[Any], system: System, task: Task) -> Iterator[int]:
+def advance_task(
+    spec: DatasetSpec[Any], system: System, task: Task, known: Extended | None
+) -> Iterator[int]:
     """Advance the members of a task to the end, and yield the steps taken by every piece of work.
 
-    A block is written before a yield and marked as finished after it: between the two, the
-    caller makes sure that every rank has written its share.
+    A block is marked as finished after a yield: where ranks share a store, which does not write
+    behind, the caller makes sure that every rank has written its part.
     """
-    step, every = spec.integration.step, spec.steps_per_sample
-    store, members = task.store, task.members
-    num_training = max(0, spec.split_counts()[0] - members.start)  # they come first
-    samples = np.empty((0, 0, 0))
+    store, members, writer = task.store, task.members, task.writer
     if store.progress:
         states, sums = store.resume(members)
+    elif known is not None:
+        states = known.final_states(members)
+        sums = np.zeros((len(members), 2, system.num_components))
     else:
         states = system.initial_states(spec.seed, members)
         sums = np.zeros((len(members), 2, system.num_components))
         for num_steps in _spin_up_pieces(spec):
-            system.advance(states, step, num_steps, num_steps)
+            system.advance(states, spec.integration.step, num_steps, num_steps)
             _check_finite(spec, members, states)
             yield num_steps * len(members)
     for block in range(store.progress, store.num_blocks):
-        shape = (len(members), len(store.samples(block)), system.num_components)
-        if samples.shape != shape:
-            samples = np.empty(shape, spec.sampling.dtype)
-        out = samples
-        if block == 0:
-            samples[:, 0] = states
-            out = samples[:, 1:]
-        num_steps = out.shape[1] * every
-        system.advance(states, step, num_steps, every, out)
+        for batch in task.batches:
+            rows = slice(batch.start - members.start, batch.stop - members.start)
+            _advance_block(spec, system, task, block, batch, states[rows], sums[rows], known)
         _check_finite(spec, members, states)
-        add_sums(sums[:num_training], samples[:num_training])
-        store.write(block, members, samples, states, sums)
-        yield num_steps * len(members)
-        store.mark(block)
+        writer.run(store.write_states, block, members, states.copy(), sums.copy())
+        yield _steps_of_block(spec, store, block, known) * len(members)
+        writer.run(store.mark, block)
+    writer.wait()
     yield 0
+
+
+def _advance_block(
+    spec: DatasetSpec[Any],
+    system: System,
+    task: Task,
+    block: int,
+    batch: range,
+    states: np.ndarray,
+    sums: np.ndarray,
+    known: Extended | None,
+) -> None:
+    """Advance a batch of members by a block, and have its samples written.
+
+    states, sums
+        Of the batch, changed in place.
+    """
+    store, every = task.store, spec.steps_per_sample
+    times = store.samples(block)
+    shape = (len(batch), len(times), system.num_components)
+    samples = task.writer.buffer(shape, spec.sampling.dtype)
+    num_known = _num_known(store, block, known)
+    if known is not None:
+        known.copy(batch, times.start, samples[:, :num_known])
+    elif num_known:
+        samples[:, 0] = states
+    if num_known < len(times):
+        out = samples[:, num_known:]
+        system.advance(states, spec.integration.step, out.shape[1] * every, every, out)
+    num_training = max(0, spec.split_counts()[0] - batch.start)  # they come first
+    # the kernel's own sums differ from the readable ones in nothing but speed
+    add = kernels.add_sums if system.compiled else add_sums
+    add(sums[:num_training], samples[:num_training])
+    task.writer.run(store.write_samples, block, batch, samples, checksums(samples), buffer=samples)
+
+
+def _num_known(store: Store, block: int, known: Extended | None) -> int:
+    """Return how many samples of a block, its first, need no step: the initial one, or more."""
+    times = store.samples(block)
+    return min(max((known.num_samples if known else 1) - times.start, 0), len(times))
+
+
+def _steps_of_block(
+    spec: DatasetSpec[Any], store: Store, block: int, known: Extended | None
+) -> int:
+    """Return the steps that a member takes to the end of a block."""
+    return (len(store.samples(block)) - _num_known(store, block, known)) * spec.steps_per_sample
 
 
 def _spin_up_pieces(spec: DatasetSpec[Any]) -> list[int]:
@@ -246,21 +363,19 @@ def _spin_up_pieces(spec: DatasetSpec[Any]) -> list[int]:
     return [last - first for first, last in itertools.pairwise(ends) if last > first]
 
 
-def _num_pieces(spec: DatasetSpec[Any], task: Task) -> int:
+def _num_pieces(spec: DatasetSpec[Any], task: Task, known: Extended | None) -> int:
     """Return how often :func:`advance_task` yields."""
-    spin_up = 0 if task.store.progress else len(_spin_up_pieces(spec))
+    spin_up = 0 if task.store.progress or known else len(_spin_up_pieces(spec))
     return spin_up + task.store.num_blocks - task.store.progress + 1
 
 
-def _num_steps(spec: DatasetSpec[Any], task: Task) -> int:
+def _num_steps(spec: DatasetSpec[Any], task: Task, known: Extended | None) -> int:
     """Return the steps of single members that :func:`advance_task` takes."""
     store = task.store
-    first = store.samples(store.progress).start if store.progress < store.num_blocks else None
-    if first is None:
-        return 0
-    intervals = store.num_samples - max(first, 1)
-    spin_up = 0 if store.progress else spec.spin_up_steps
-    return len(task.members) * (spin_up + intervals * spec.steps_per_sample)
+    blocks = range(store.progress, store.num_blocks)
+    spin_up = 0 if store.progress or known else spec.spin_up_steps
+    steps = sum(_steps_of_block(spec, store, block, known) for block in blocks)
+    return len(task.members) * (spin_up + steps)
 
 
 def _check_finite(spec: DatasetSpec[Any], members: range, states: np.ndarray) -> None:

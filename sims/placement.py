@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -48,13 +48,22 @@ def share_members(num_members: int, rank: int, size: int) -> range:
 
 
 def look(
-    path: Path, header: Header, layout: Layout | None, resume: bool, size: int, kernel: str
+    path: Path,
+    header: Header,
+    layout: Layout | None,
+    resume: bool,
+    size: int,
+    made: Mapping[str, str],
 ) -> Layout | Literal["complete"] | None:
     """Return what is at the path of a dataset: nothing (None), all of it, or its layout so far.
 
+    made
+        What this program would add to ``@generator``: the ``kernel``, and the content that the
+        dataset ``extends``, if any.
+
     Raises :class:`InputError` when something else is there, when the dataset is unfinished and
-    ``resume`` is not asked for, or when it was begun in a layout that does not fit or by another
-    kernel, whose states differ in their last bits.
+    ``resume`` is not asked for, or when it was begun in a layout that does not fit, as the
+    extension of something else, or by another kernel, whose states differ in their last bits.
     """
     if not path.exists():
         parts = part_path(path, 0).parent
@@ -74,9 +83,13 @@ def look(
     found, generator, complete = read_hdf5(path, read)
     if found.content_hash() != header.content_hash():
         state = "complete" if complete else "unfinished"
+        longer = found.model_copy(update={"num_samples": header.num_samples})
+        hint = ""
+        if complete and longer.content_hash() == header.content_hash():
+            hint = f" (with --extend {path}, the other begins with the samples of this one)"
         raise InputError(
             f"{path}: holds another dataset ({state}): {_differences(found, header)}; give another "
-            "--out, or delete it"
+            f"--out{hint}, or delete it"
         )
     if complete:
         return "complete"
@@ -90,6 +103,12 @@ def look(
         raise InputError(
             f'--layout: given "{layout}", but {path} was begun as "{begun}"; leave --layout out'
         )
+    if generator.get("extends") != made.get("extends"):
+        raise InputError(
+            f"--extend: {path} was begun {'with' if 'extends' in generator else 'without'} it; "
+            "continue it the same way, or delete it to start again"
+        )
+    kernel = made["kernel"]
     if (before := generator.get("kernel", kernel)) != kernel:
         raise InputError(
             f'integration.kernel: {path} was begun by "{before}", and here it would be continued '
@@ -151,8 +170,14 @@ def check_layout(header: Header, layout: Layout, size: int) -> None:
         )
 
 
-def create(path: Path, header: Header, layout: Layout, kernel: str, ranks: Ranks) -> None:
-    """Make the empty files of a new dataset; called by every rank."""
+def create(
+    path: Path, header: Header, layout: Layout, made: Mapping[str, str], ranks: Ranks
+) -> None:
+    """Make the empty files of a new dataset; called by every rank.
+
+    made
+        What is added to ``@generator``.
+    """
     folder = part_path(path, 0).parent
 
     def prepare() -> None:
@@ -172,7 +197,7 @@ def create(path: Path, header: Header, layout: Layout, kernel: str, ranks: Ranks
         shutil.rmtree(folder, ignore_errors=True)
         path.with_name(f"{path.name}.new").unlink(missing_ok=True)
 
-    generator = {**generator_description(ranks.size, layout), "kernel": kernel}
+    generator = {**generator_description(ranks.size, layout), **made}
     members = [share_members(header.num_trajectories, r, ranks.size) for r in range(ranks.size)]
     told = told_as(InputError, f"{path}: cannot be written")
     try:

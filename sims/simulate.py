@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one file by one rank; one file per rank; one file by all ranks (HDF5 with MPI)",
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted generation")
+    parser.add_argument(
+        "--extend",
+        metavar="SHORT.h5",
+        type=Path,
+        help="begin with the samples of this finished dataset of the same specification",
+    )
     parser.add_argument("--seed", metavar="N", help="seed of the initial states")
     parser.epilog = "Any field of the specification can be given as well: --parameters.forcing 10"
 
@@ -38,7 +44,7 @@ def command(arguments: argparse.Namespace) -> int:
     spec = ranks.together(lambda: read_spec(arguments.spec, overrides))
     out = arguments.out or Path("data") / f"{arguments.spec.stem}.h5"
     try:
-        done = generate(spec, out, arguments.layout, arguments.resume, ranks)
+        done = generate(spec, out, arguments.layout, arguments.resume, ranks, arguments.extend)
     except KeyboardInterrupt:
         if ranks.size > 1:  # the others wait for this rank
             message(f"hpcbench: interrupted; {out} is kept, --resume continues it")

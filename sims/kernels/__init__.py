@@ -16,6 +16,8 @@ from sims.kernels.lorenz96 import (
     lorenz96_ring,
     ring_advance,
 )
+from sims.kernels.rows import write_rows
+from sims.kernels.sums import add_sums
 
 MEMBER_GROUP = {
     "lorenz96": lorenz96.MEMBER_GROUP,
@@ -28,10 +30,12 @@ __all__ = [
     "HALO_RIGHT",
     "MEMBER_GROUP",
     "BlownUp",
+    "add_sums",
     "kuramoto_sivashinsky_ensemble",
     "lorenz96_ensemble",
     "lorenz96_ring",
     "obstacle",
     "ring_advance",
     "variant",
+    "write_rows",
 ]

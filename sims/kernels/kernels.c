@@ -77,6 +77,8 @@ enum { SCHEME_ETDRK4, SCHEME_ETDAB4, SCHEME_ETD_PECE };
 #define NAME(x) x##_f32
 #include "templates.h"
 
+#include "rows.h"
+
 /* The widest instruction set of this processor: 2 AVX-512, 1 AVX2 with FMA, 0 neither. */
 EXPORT int instruction_set(void)
 {

@@ -8,3 +8,4 @@
 #include "transform.h"
 #include "kuramoto_sivashinsky.h"
 #include "probes.h"
+#include "sums.h"

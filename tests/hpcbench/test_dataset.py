@@ -16,7 +16,7 @@ import xarray
 from hpcbench.dataset import open_dataset
 from hpcbench.dataset_check import check, verify
 from hpcbench.dataset_format import FORMAT, SCALES, Header, part_path
-from hpcbench.dataset_store import Store, add_sums
+from hpcbench.dataset_store import Store, add_sums, checksums
 from hpcbench.dataset_writer import (
     block_length,
     create_part,
@@ -59,7 +59,8 @@ def write_blocks(store: Store, members: range, values: np.ndarray) -> None:
             values[members.start : members.stop, times.start : times.stop]
         )
         add_sums(sums, samples)
-        store.write(block, members, samples, samples[:, -1].astype(float), sums)
+        store.write_samples(block, members, samples, checksums(samples))
+        store.write_states(block, members, samples[:, -1].astype(float), sums)
         store.mark(block)
     store.close()
 
@@ -426,7 +427,8 @@ def continue_writing(path: Path) -> None:
         times = store.samples(block)
         samples = np.ascontiguousarray(values[:, times.start : times.stop])
         add_sums(sums, samples)
-        store.write(block, rows, samples, samples[:, -1].astype(float), sums)
+        store.write_samples(block, rows, samples, checksums(samples))
+        store.write_states(block, rows, samples[:, -1].astype(float), sums)
         store.mark(block)
     store.close()
     finish(path, HEADER, [path])
