@@ -88,6 +88,16 @@ def test_large_trajectories_are_measured_alone_and_by_all_ranks(run_cli, capsys)
     assert main(["bench", "space", "--sites", "3"]) == 2
 
 
+def test_io_is_measured_on_ranks(tmp_path, run_cli):
+    arguments = ["bench", "io", "--folder", tmp_path, "--megabytes=4", "--rounds=1", "--json"]
+    done = run_cli(arguments, ranks=2)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["ranks"] == 2
+    assert all(result["value"] > 0 for result in document["results"])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_wrong_options_are_refused(run):
     with pytest.raises(InputError, match="--rounds"):
         run("--rounds", "0")

@@ -18,7 +18,7 @@ from hpcbench.dataset import open_dataset
 from hpcbench.dataset_check import check, verify
 from hpcbench.dataset_store import Store
 from hpcbench.dataset_writer import writer_lock
-from sims import ensemble, placement
+from sims import placement, task
 
 SPEC = """
 system = "lorenz96"
@@ -189,9 +189,7 @@ def test_an_interrupted_spin_up_starts_again(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as context:
-        context.setattr(
-            ensemble, "_check_finite", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        context.setattr(task, "check_finite", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(["simulate", "small.toml", "--out", "begun.h5"]) == 130
     assert main(["simulate", "small.toml", "--out", "begun.h5", "--resume"]) == 0
     assert Path("begun.h5").read_bytes() == finished.read_bytes()
