@@ -4,7 +4,7 @@
 #   make test         lint, types, import contracts, unit tests, tests on 2 and 3 MPI ranks
 #   make validation   slow checks against published numbers
 #   make benchmark    ratios against peers (on a quiet machine)
-#   make slurm        sweeps on a real three-node Slurm cluster (as root; see docs/sites.md)
+#   make slurm        sweeps on a real three-node Slurm cluster (root; installs Debian's packages)
 #   make lint | format | setup | constraints | clean
 #
 # PYTHON=/path/to/python3.11 chooses the Python, HPCBENCH_MPI=site|wheel the MPI,
@@ -61,6 +61,7 @@ benchmark: setup
 	@$(BIN)/python -P -m pytest -m benchmark --timeout 3600 -s
 
 slurm: setup
+	@$(BIN)/python tests/slurm/packages.py
 	@$(BIN)/python -P -m pytest -m slurm tests/slurm -s
 
 # Take the newest versions that pyproject.toml allows, and pin them; then run the tests.

@@ -105,6 +105,19 @@ def what_is_missing() -> str:
         absent.append("libpmix.so")
     if absent:
         return f"missing: {', '.join(absent)}; apt-get install --no-install-recommends {PACKAGES}"
+    return _what_is_forbidden()
+
+
+def _what_is_forbidden() -> str:
+    """Return why root may not make networks here, as in most containers, or an empty string."""
+    if Path(f"/sys/class/net/{BRIDGE}").exists():
+        return f"{BRIDGE} is there: another cluster is up; or was killed: ip link delete {BRIDGE}"
+    try:
+        _do("unshare", "--net", "--uts", "--mount", "true")
+        _do("ip", "link", "add", f"{BRIDGE}try", "type", "bridge")
+        _do("ip", "link", "delete", f"{BRIDGE}try")
+    except RuntimeError as error:
+        return f"no network namespaces: {error}".strip()
     return ""
 
 
