@@ -406,6 +406,58 @@ def test_values_of_a_study_reach_no_batch_script(
         Submitter(StudyFolder(tmp_path / "a%j" / "test"), SITE)
 
 
+@pytest.mark.parametrize("value", [*NASTY, "$(touch y)\n'\"`touch y`; ../up"])
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        ("study", "name"), ("study", "question"), ("study", "compare"), ("dataset", "path"),
+        ("dataset", "spec"), ("model", "cell"), ("model", "coupling"), ("train", "method"),
+        ("train", "optimizer"), ("train", "backend"), ("quality", "metric"), ("axes", "where"),
+        ("axes", "grid"), ("axes", "zip"), ("derived", ""),
+    ],
+)  # fmt: skip
+def test_no_value_of_a_study_leaves_the_runs_or_reaches_a_script(
+    section: str,
+    field: str,
+    value: str,
+    make_study: Make,
+    fake_slurm: FakeSlurm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
+    content: Any = {field: value}
+    if field == "where":
+        content = {"where": [value]}
+    elif field == "grid":
+        content = {"grid": {value: [1, 2]}}
+    elif field == "zip":
+        content = {"zip": {value: {"model.hidden": [4, 8]}}}
+    elif section == "derived":
+        content = {value: "ranks"}
+    elif section == "study":
+        content = {"name": "test", **content}
+        content |= {"order": "abba"} if field == "compare" else {}
+    elif section == "quality":
+        content |= {"target": 1.0}
+    elif section == "train":
+        content |= {"steps": 10, "global_batch": 64}
+    before = set(tmp_path.iterdir())
+    try:
+        study = make_study(site="slurm", **{section: content})
+        Submitter(study, SITE).submit(points(study))
+        status.command(
+            argparse.Namespace(study="test", out=study.runs, watch=False, all=True, json=False)
+        )
+    except InputError:
+        pass
+    assert not list(here.iterdir())
+    assert set(tmp_path.iterdir()) - before <= {tmp_path / "runs", tmp_path / "data.h5"}
+    assert {path.name for path in (tmp_path / "runs").glob("*")} <= {"test", "datasets"}
+    assert len(value) < 3 or not any(value in script for script in fake_slurm.scripts())
+
+
 def test_profiles_are_found_by_name_and_by_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
