@@ -70,6 +70,12 @@ class ForecastConfig(Config):
         return self
 
 
+def validation_forecasts(config: ForecastConfig, initial_conditions: int) -> ForecastConfig:
+    """Return the forecasts of a validation: as the final ones, but few and nothing beyond VPT."""
+    few = {"initial_conditions": initial_conditions, "attractor": AttractorConfig()}
+    return config.model_copy(update=few | {"split": "validation"})
+
+
 @dataclass(frozen=True)
 class InitialConditions:
     """Where the forecasts start and how long they run.
@@ -228,9 +234,13 @@ class Evaluation:
 
 
 def evaluate(
-    forecaster: Forecaster, dataset: Dataset, config: ForecastConfig, ranks: Communicator
+    forecaster: Forecaster,
+    dataset: Dataset,
+    config: ForecastConfig,
+    ranks: Communicator,
+    show: bool = True,
 ) -> Evaluation:
-    """Forecast from initial conditions of a split, shared out over ranks.
+    """Forecast from initial conditions of a split, shared out over ranks; ``show`` progress.
 
     Raises
     ------
@@ -250,7 +260,7 @@ def evaluate(
     windows = read_windows(dataset, start.members[chosen], start.samples[chosen], length)
     windows = windows.astype(np.float64)
     warm, truth = windows[:, : config.warm_up], windows[:, config.warm_up :]
-    predicted = free_run(forecaster, warm, start.horizon, ranks)
+    predicted = free_run(forecaster, warm, start.horizon, ranks, show=show)
     seconds = clock() - begin
 
     def error_of(states: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ def free_run(
     horizon: int,
     ranks: Communicator,
     exchange: Exchange | None = None,
+    show: bool = True,
 ) -> np.ndarray:
     """Return ``horizon`` forecast samples after the warm-up, ``(row, horizon, component)``.
 
@@ -40,12 +41,14 @@ def free_run(
     exchange
         With local coupling, ``warm`` may be a part of a ring whose other parts lie on other
         ranks; this function then adds the halo before every step.
+    show
+        Whether progress is shown.
     """
     device = ranks.device
     present = forecaster.normalise(torch.from_numpy(warm).to(device))
     predicted = torch.empty((len(warm), horizon, warm.shape[2]), dtype=torch.float64)
     state: State | None = None
-    with progress(horizon, "forecast", ranks.is_first) as advance:
+    with progress(horizon, "forecast", show and ranks.is_first) as advance:
         for sample in range(horizon):
             seen = present if exchange is None else exchange(present)
             inputs = seen.to(forecaster.dtype)

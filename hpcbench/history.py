@@ -1,5 +1,6 @@
 """What a training run measures at every step, and ``metrics.h5``."""
 
+import math
 from pathlib import Path
 
 import h5py
@@ -7,10 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpcbench.baselines import Baselines
 from hpcbench.communicator import Communicator
 
 TIMED = ("step_seconds", "compute_seconds", "data_seconds")
 """Wall time of a step, of its forward and backward pass, and of waiting for data (per rank)."""
+
+VALIDATED = ("validation_loss", "validation_vpt", "validation_joules")
+"""What every validation measures."""
 
 
 class History:
@@ -25,6 +30,12 @@ class History:
         Steps of the whole run.
     ranks
         The run's communicator.
+
+    Attributes
+    ----------
+    validation_step, validation_loss, validation_vpt, validation_joules
+        Of every validation: the steps done, the one-step loss, the mean valid prediction time in
+        Lyapunov times, and the energy used since the attempt began (NaN where not measured).
     """
 
     def __init__(self, num_steps: int, ranks: Communicator) -> None:
@@ -34,6 +45,8 @@ class History:
         self.times = np.full((len(TIMED), num_steps, ranks.size), np.nan)
         self.validation_step: list[int] = []
         self.validation_loss: list[float] = []
+        self.validation_vpt: list[float] = []
+        self.validation_joules: list[float] = []
 
     def share(self, begin: int, end: int) -> None:
         """Exchange what the ranks measured in steps ``begin … end - 1``: one message each."""
@@ -50,7 +63,7 @@ class History:
             "loss": torch.tensor(self.loss[:step]),
             "learning_rate": torch.tensor(self.learning_rate[:step]),
             "validation_step": torch.tensor(self.validation_step, dtype=torch.int64),
-            "validation_loss": torch.tensor(self.validation_loss, dtype=torch.float64),
+            **{name: torch.tensor(getattr(self, name), dtype=torch.float64) for name in VALIDATED},
         }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -59,7 +72,17 @@ class History:
         self.loss[:step] = tensors["loss"].numpy()
         self.learning_rate[:step] = tensors["learning_rate"].numpy()
         self.validation_step = tensors["validation_step"].tolist()
-        self.validation_loss = tensors["validation_loss"].tolist()
+        for name in VALIDATED:
+            setattr(self, name, tensors[name].tolist())
+        # the meter starts again with every attempt
+        self.validation_joules = [math.nan] * len(self.validation_step)
+
+    def validated(self, step: int, loss: float, vpt: float, joules: float | None) -> None:
+        """Add what a validation found."""
+        self.validation_step.append(step)
+        self.validation_loss.append(loss)
+        self.validation_vpt.append(vpt)
+        self.validation_joules.append(math.nan if joules is None else joules)
 
     def timed_steps(self, num_warm_up: int) -> np.ndarray:
         """Return the steps of this attempt after its first ``num_warm_up``."""
@@ -69,7 +92,7 @@ class History:
         """Return the maximum over ranks of a time at every step, ``(step,)``."""
         return np.asarray(self.times[TIMED.index(name)].max(axis=-1))
 
-    def write(self, path: Path, **attributes: int) -> None:
+    def write(self, path: Path, baselines: Baselines, **attributes: int) -> None:
         """Write ``metrics.h5``: arrays over steps, or over (step, rank) for times."""
         partial = path.with_name(f".{path.name}.partial")
         with h5py.File(partial, "w") as file:
@@ -78,6 +101,8 @@ class History:
             for name, values in zip(TIMED, self.times, strict=True):
                 file[name] = values
             file["validation_step"] = np.array(self.validation_step, dtype=np.int64)
-            file["validation_loss"] = np.array(self.validation_loss, dtype=np.float64)
+            for name in VALIDATED:
+                file[name] = np.array(getattr(self, name), dtype=np.float64)
+            baselines.write(file)
             file.attrs.update(attributes)
         partial.replace(path)

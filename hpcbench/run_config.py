@@ -45,6 +45,12 @@ class TrainConfig(Config):
         Type of parameters and activations; the loss target is formed in float64.
     validate_every, checkpoint_every
         Steps between two validations and two checkpoints (0: only at the end).
+    validate_forecasts
+        Initial conditions of the validation split that every validation forecasts, as [forecast]
+        says (0: the one-step loss only). Costs as much as that share of the final evaluation, and
+        tells when a forecast skill was reached.
+    baseline_seconds
+        Time before the first step for measuring allreduces, reading and writing (0: none).
     """
 
     method: str = "tbptt"
@@ -68,7 +74,9 @@ class TrainConfig(Config):
     compression: Compression = "none"
     dtype: Literal["float32", "float64"] = "float32"
     validate_every: int = Field(0, ge=0)
+    validate_forecasts: int = Field(0, ge=0)
     checkpoint_every: int = Field(0, ge=0)
+    baseline_seconds: float = Field(0.5, ge=0, le=60)
 
     @field_validator("method", "optimizer", "backend")
     @classmethod

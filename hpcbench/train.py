@@ -5,6 +5,7 @@ ranks only share the rows out.
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hpcbench.baselines import Baselines, measure_baselines
 from hpcbench.checkpoint import (
     Checkpoint,
     optimizer_tensors,
@@ -33,7 +35,7 @@ from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.embedding.observation import observe
 from hpcbench.errors import EnvironmentLacks, GateFailed, InputError, PartlyDone
-from hpcbench.evaluation import Evaluation, evaluate, initial_conditions
+from hpcbench.evaluation import Evaluation, evaluate, initial_conditions, validation_forecasts
 from hpcbench.forecast import run_dataset
 from hpcbench.history import History
 from hpcbench.methods import method_class
@@ -129,6 +131,9 @@ class _Training:
             )
         if config.forecast.initial_conditions:
             initial_conditions(dataset, config.forecast)  # refuse now what would fail at the end
+        self.validation = validation_forecasts(config.forecast, settings.validate_forecasts)
+        if settings.validate_forecasts:
+            initial_conditions(dataset, self.validation)
         self.threads = _set_threads(ranks)
         self.plan = WindowPlan(
             members=dataset.members("train"),
@@ -170,6 +175,8 @@ class _Training:
             )
 
         self.history = History(self.num_steps, ranks)
+        self.baselines = Baselines()
+        self.energy = EnergyMeter()
         self.carried: State | None = None
         run = {"config": config.model_dump(mode="json"), "dataset": run_dataset(dataset)}
         self.directory = RunDirectory(out, run)
@@ -194,7 +201,11 @@ class _Training:
         self._write_provenance()
         first = self._restore() if resume else 0
         checkpointed = unshared = first
-        energy = EnergyMeter()
+        self.baselines = measure_baselines(
+            ranks, self.dataset, self.plan, self._gradient_bytes(), self.directory.path,
+            settings.baseline_seconds,
+        )  # fmt: skip
+        self.energy = EnergyMeter()
         self._listen()
         watchdog = Watchdog.from_environment(self.directory.path, ranks.rank)
         self._status("running", first)
@@ -231,7 +242,7 @@ class _Training:
                         self._interrupted(stop, checkpointed)
 
         watchdog.stop()
-        joules = energy.joules()
+        joules = self._joules()
         evaluation = None
         if self.config.forecast.initial_conditions:
             evaluation = evaluate(self.forecaster, self.dataset, self.config.forecast, ranks)
@@ -301,8 +312,21 @@ class _Training:
             length = self.plan.reach + self.plan.carry + 1
             states = self._read(chosen, segment * self.plan.carry, rows, length)
             losses[rows.start : rows.stop] = self.forecaster.one_step_loss(states).numpy()
-        self.history.validation_step.append(done)
-        self.history.validation_loss.append(float(self.ranks.sum(losses).mean()))
+        loss, vpt = float(self.ranks.sum(losses).mean()), math.nan
+        if self.config.train.validate_forecasts:
+            found = evaluate(self.forecaster, self.dataset, self.validation, self.ranks, show=False)
+            vpt = float(found.valid_times(found.error)[0].mean())
+        self.history.validated(done, loss, vpt, self._joules())
+
+    def _joules(self) -> float | None:
+        """Return the energy of all hosts since the attempt began, None without counters."""
+        mine = self.energy.joules() if self.ranks.local_rank == 0 else 0.0
+        measured = self.ranks.gather(mine)
+        known = [energy for energy in measured if energy is not None]
+        return sum(known) if len(known) == len(measured) and sum(known) > 0 else None
+
+    def _gradient_bytes(self) -> int:
+        return sum(p.numel() * p.element_size() for p in self.method.parameters())
 
     def _refuse_divergence(self, begin: int, end: int) -> None:
         bad = np.flatnonzero(~np.isfinite(self.history.loss[begin:end]))
@@ -406,6 +430,7 @@ class _Training:
         settings = self.config.train
         self.history.write(
             self.directory.path / "metrics.h5",
+            self.baselines,
             num_warmup_steps=NUM_TIMING_WARM_UP,
             sequences_per_step=settings.global_batch,
             samples_per_step=settings.global_batch * settings.window,
@@ -415,16 +440,15 @@ class _Training:
     def _finish(self, evaluation: Evaluation | None, joules: float | None) -> dict[str, Any] | None:
         """Write the metrics, the forecasts and, last, the result."""
         peak = max(self.ranks.gather(peak_memory_bytes()))
-        measured = self.ranks.gather(joules if self.ranks.local_rank == 0 else 0.0)
         if not self.ranks.is_first:
             return None
         metrics = [
             *self._training_metrics(),
             Metric("peak_memory_bytes", peak, "bytes", "lower"),
         ]
-        energies = [energy for energy in measured if energy is not None]
-        if len(energies) == len(measured) and sum(energies) > 0:
-            metrics.append(Metric("energy_joules", sum(energies), "J", "lower"))
+        if joules is not None:
+            metrics.append(Metric("energy_joules", joules, "J", "lower"))
+        metrics += self.baselines.metrics()
         self._write_history()
         if evaluation is not None:
             metrics += evaluation.metrics()
