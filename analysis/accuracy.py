@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.climate import climate_errors
 from analysis.collect import Collection
+from analysis.curves import MAX_SERIES
 from analysis.provenance import place
-from analysis.scaling import MAX_SERIES
 from analysis.series import Forecasts, read_forecasts
 from analysis.statistics import mean_interval
 
@@ -60,6 +60,7 @@ ACCURACY_COLUMNS = (
     "spectrum_error",
     "lyapunov_exponent",
     "lyapunov_exponent_model",
+    "lyapunov_exponent_model_error",
     "kaplan_yorke",
     "kaplan_yorke_model",
     "final_loss",
@@ -67,6 +68,8 @@ ACCURACY_COLUMNS = (
     "training_seconds",
     "time_to_target_seconds",
     "samples_to_target",
+    "node_hours_to_target",
+    "energy_to_target_joules",
     "node_hours",
     "energy_joules",
     "parameters_count",
@@ -83,18 +86,16 @@ FROM_METRICS = {
     **{
         name: name
         for name in (
-            "lyapunov_exponent_model",
-            "kaplan_yorke",
-            "kaplan_yorke_model",
             "final_loss",
             "validation_loss",
             "training_seconds",
-            "time_to_target_seconds",
-            "samples_to_target",
             "energy_joules",
         )
     },
     "parameters_count": "parameters",
+    "lyapunov_exponent_model": "model_lyapunov_exponent",
+    "lyapunov_exponent_model_error": "model_lyapunov_standard_error",
+    "kaplan_yorke_model": "model_kaplan_yorke_dimension",
 }
 """Column → metric of the record it is taken from."""
 

@@ -6,13 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.quality import quality_sentences
+from analysis.study import Study
 from analysis.tables import number_text
 
 
-def answers(accuracy: pd.DataFrame, scaling: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+def answers(study: Study) -> list[str]:
     """Return the findings of a study as sentences, the most wanted first."""
-    sentences = [forecast_sentence(group) for _, group in skilled(accuracy).groupby("system")]
-    sentences += scaling_sentences(scaling)
+    frame = study.collection.frame
+    scored = skilled(study.accuracy)
+    sentences = [forecast_sentence(group) for _, group in scored.groupby("system")]
+    sentences += scaling_sentences(study.scaling)
+    sentences += quality_sentences(study.to_target, study.collection.studies)
     if not sentences:
         sentences.append(
             "No finished run was found, so there is nothing to conclude."

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.collect import Collection, collect
-from analysis.scaling import Curve, read_curves, recorded_values
+from analysis.curves import Curve, read_curves, recorded_values
 from analysis.statistics import Interval, holm, permutation_test, ratio_interval
 from analysis.tables import numeric, plain, ranged, reader_table, render, whole
 from hpcbench.console import print_results

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import provenance
 from analysis.collect import Collection, collect
-from analysis.scaling import flatten
+from analysis.curves import flatten
 from analysis.tables import plain, reader_table, render
 from hpcbench.console import print_results
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.collect import Collection, collect
-from analysis.scaling import scaling_groups
+from analysis.curves import scaling_groups
 from hpcbench.console import print_results
 from hpcbench.errors import InputError
 

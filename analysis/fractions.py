@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import Cell, Curve, work_ratio
+from analysis.curves import Cell, Curve
+from analysis.scaling import work_ratio
 
 FRACTION_COLUMNS = (
     "study", "group", "label", "mode", "backend", "ranks", "base_ranks", "step_seconds",

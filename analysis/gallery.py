@@ -178,8 +178,12 @@ def scaling_pictures(study: Study) -> list[Picture]:
             pictures.append(plots.time_to_quality(rows, name=file_name(f"time_to_quality_{place}")))
     if len(study.back_ends):
         pictures.append(plots.forest(study.back_ends))
-    if len(study.allreduce):
-        pictures.append(plots.allreduce(study.allreduce, next(iter(study.allreduce_fits), None)))
+    for backend, timed in study.allreduce.groupby("backend", sort=False):
+        law = next(iter(study.allreduce_fits.get(str(backend), [])), None)
+        pictures.append(
+            plots.allreduce(timed, law, name=file_name(f"allreduce_{backend}"),
+                            title=f"{backend}: allreduce in the jobs, before their first step")
+        )  # fmt: skip
     return pictures
 
 

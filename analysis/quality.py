@@ -1,11 +1,12 @@
 """Time to quality: how much of a speed-up is the machine's and how much the algorithm's.
 
-With e the effort to the target (epochs or sequences) and t the time to it, against the base (1)
+With e the effort to the target (samples trained on) and t the time to it, against the base (1)
 
     E_tts = (t₁/t₂)·p₁/p₂ = E_sys · E_alg,   E_alg = e₁/e₂,   E_sys = (t₁/e₁)/(t₂/e₂) · p₁/p₂
 
-A run takes its effort and time from the metrics ``samples_to_target`` and
-``time_to_target_seconds``, or from its validation losses where that is the study's quality metric.
+A run reaches the target at its first validation that does: the time is that of the training steps
+before it (validations are not counted), of the slowest rank. A record may also state the metrics
+``time_to_target_seconds`` and ``samples_to_target`` itself.
 """
 
 import math
@@ -15,15 +16,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling import Cell, Curve
+from analysis.curves import Curve
 from analysis.series import Training
 from analysis.statistics import EMPTY, Interval, ratio_interval
 
 QUALITY_COLUMNS = (
-    "study", "group", "label", "backend", "ranks", "base_ranks", "seconds_to_target",
-    "effort_to_target", "speed_up", "e_tts", "e_tts_low", "e_tts_high", "e_system",
-    "e_algorithmic", "n_reached", "n_ok",
+    "study", "group", "label", "backend", "target", "ranks", "base_ranks", "seconds_to_target",
+    "samples_to_target", "node_hours_to_target", "energy_to_target_joules", "speed_up", "e_tts",
+    "e_tts_low", "e_tts_high", "e_system", "e_algorithmic", "n_reached", "n_ok",
 )  # fmt: skip
+
+COSTS = (
+    "time_to_target_seconds", "samples_to_target", "node_hours_to_target",
+    "energy_to_target_joules",
+)  # fmt: skip
+"""What reaching the target took, a column each."""
+
+HISTORIES = {
+    "validation_loss": ("validation_loss", -1),
+    "vpt": ("validation_vpt", 1),
+    "vpt_mean": ("validation_vpt", 1),
+    "validation_vpt": ("validation_vpt", 1),
+}
+"""Metric of [quality] → series of the validations, and 1 where higher is better, -1 lower."""
+
+HOW_TO_KEEP = {
+    "validation_loss": "train.validate_every",
+    "validation_vpt": "train.validate_every and train.validate_forecasts",
+}
 
 
 def quality_factors(
@@ -46,76 +66,157 @@ def quality_factors(
     }
 
 
-def reached(training: Training, target: float) -> tuple[float, float]:
-    """Return (seconds, sequences) at the first validation loss under the target, else NaN."""
-    if len(training.validation_loss) != len(training.validation_step):
-        return math.nan, math.nan
-    good = np.flatnonzero(training.validation_loss <= target)
-    if len(good) == 0 or (len(good) and training.step_seconds.size == 0):
-        return math.nan, math.nan
+def quality_of(study: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return metric and target of a study's [quality], None where it has none that can be used."""
+    quality = study.get("quality")
+    if not isinstance(quality, Mapping):
+        return None
+    metric, target = quality.get("metric"), quality.get("target")
+    if isinstance(target, bool) or not isinstance(target, int | float):
+        return None
+    return str(metric), float(target)
+
+
+def target_text(metric: str, target: float) -> str:
+    """Return ``"vpt_mean ≥ 2.5"``."""
+    _, sign = HISTORIES.get(metric, ("", 1))
+    return f"{metric} {'≥' if sign > 0 else '≤'} {target:g}"
+
+
+def history_of(training: Training, metric: str) -> np.ndarray:
+    """Return the validations of a metric, empty where the run kept none of it."""
+    name, _ = HISTORIES.get(metric, ("", 1))
+    values = np.asarray(getattr(training, name, np.empty(0)), dtype=float)
+    fits = len(values) == len(training.validation_step) and np.isfinite(values).any()
+    return values if fits else np.empty(0)
+
+
+def reached(training: Training, metric: str, target: float, nodes: float) -> dict[str, float]:
+    """Return :data:`COSTS` at the first validation that reaches the target, else NaN.
+
+    A resumed run lost the times of its first attempt, and with them the time to the target.
+    """
+    nothing = dict.fromkeys(COSTS, math.nan)
+    values, sign = history_of(training, metric), HISTORIES.get(metric, ("", 1))[1]
+    with np.errstate(invalid="ignore"):
+        good = np.flatnonzero(sign * values >= sign * target)
+    if len(good) == 0 or training.step_seconds.size == 0:
+        return nothing
     steps = int(training.validation_step[good[0]])
     seconds = training.step_seconds.max(axis=1)[:steps]
-    if not np.isfinite(seconds).all():  # a resumed run lost the times of its first attempt
-        return math.nan, math.nan
-    return float(seconds.sum()), steps * training.sequences_per_step
+    if len(seconds) < steps or not np.isfinite(seconds).all():
+        return nothing
+    per_step = training.samples_per_step
+    samples = steps * (per_step if math.isfinite(per_step) else training.sequences_per_step)
+    joules = training.validation_joules
+    known = len(joules) == len(training.validation_step)
+    total = float(seconds.sum())
+    values_found = (total, samples, total * nodes / 3600,
+                    float(joules[good[0]]) if known else math.nan)  # fmt: skip
+    return dict(zip(COSTS, values_found, strict=True))
 
 
-def to_target(cell: Cell, quality: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return (seconds, effort) to the target of every run that reached it."""
-    rows = [
-        (row.get("metric.time_to_target_seconds", math.nan),
-         row.get("metric.samples_to_target", math.nan))
-        for row in cell.rows[cell.rows["state"] == "done"].to_dict("records")
-    ]  # fmt: skip
-    if quality.get("metric") == "validation_loss" and not any(math.isfinite(t) for t, _ in rows):
-        rows = [reached(training, float(quality["target"])) for training in cell.trainings]
-    return [(t, e) for t, e in rows if math.isfinite(t) and math.isfinite(e) and t > 0 and e > 0]
+def runs_to_target(curves: Sequence[Curve], studies: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a row per finished run of a study with a target: ``path`` and :data:`COSTS`.
+
+    ``kept`` says whether the run could tell at all: its history of the metric, or its own record.
+    """
+    rows: list[dict[str, Any]] = []
+    for curve in curves:
+        quality = quality_of(studies.get(str(curve.head["study"]), {}))
+        for ranks, cell in curve.cells.items():
+            place = {"study": curve.head["study"], "group": curve.head["group"],
+                     "backend": curve.head["backend"], "ranks": ranks}  # fmt: skip
+            done = cell.rows[cell.rows["state"] == "done"]
+            recorded = done.reindex(columns=[f"metric.{name}" for name in COSTS])
+            recorded.index = pd.Index(done["path"].astype(str))
+            series = zip(cell.trainings, cell.nodes, strict=False)
+            histories = dict(zip(cell.paths, series, strict=False))
+            for path, *stated in recorded.itertuples():
+                costs = dict(zip(COSTS, map(float, stated), strict=True))
+                kept = math.isfinite(costs["time_to_target_seconds"])
+                if quality and not kept and path in histories:
+                    training, nodes = histories[path]
+                    kept = len(history_of(training, quality[0])) > 0
+                    costs = reached(training, *quality, nodes)
+                if quality or kept:
+                    rows.append({**place, "path": path, "kept": kept, **costs})
+    columns = ["study", "group", "backend", "ranks", "path", "kept", *COSTS]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def quality_table(curves: Sequence[Curve], studies: Mapping[str, Any]) -> pd.DataFrame:
+def quality_table(
+    curves: Sequence[Curve], runs: pd.DataFrame, studies: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return a row per curve and number of ranks where a run reached its target.
 
     Parameters
     ----------
     curves
         The runs.
+    runs
+        What each took to the target (:func:`runs_to_target`).
     studies
         Content of ``study.json`` by study, for ``[quality]``: metric and target.
     """
+    took = runs[(runs["time_to_target_seconds"] > 0) & (runs["samples_to_target"] > 0)]
+    keys = ["study", "group", "backend"]
+    groups = dict(list(took.groupby(keys, dropna=False, sort=False)))
     rows = []
     for curve in curves:
-        quality = studies.get(str(curve.head["study"]), {}).get("quality") or {}
-        found = {ranks: to_target(cell, quality) for ranks, cell in curve.cells.items()}
-        if not any(found.values()):
+        found = groups.get(tuple(curve.head[key] for key in keys))
+        if found is None:
             continue
-        base_ranks = min(ranks for ranks, runs in found.items() if runs)
-        base = found[base_ranks]
-        for ranks, runs in found.items():
-            row = {**curve.head, "ranks": ranks, "base_ranks": base_ranks, "n_reached": len(runs),
-                   "n_ok": len(curve.cells[ranks].timings)}  # fmt: skip
-            rows.append(row | (factors_of(base_ranks, base, ranks, runs) if runs else {}))
+        quality = quality_of(studies.get(str(curve.head["study"]), {}))
+        base_ranks = int(found["ranks"].min())
+        base = found[found["ranks"] == base_ranks]
+        for ranks, cell in curve.cells.items():
+            some = found[found["ranks"] == ranks]
+            row = {**curve.head, "ranks": ranks, "base_ranks": base_ranks, "n_reached": len(some),
+                   "target": target_text(*quality) if quality else "as recorded",
+                   "n_ok": int((cell.rows["state"] == "done").sum())}  # fmt: skip
+            rows.append(row | (factors_of(base_ranks, base, ranks, some) if len(some) else {}))
     return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS))
 
 
 def factors_of(
-    base_ranks: int, base: list[tuple[float, float]], ranks: int, runs: list[tuple[float, float]]
+    base_ranks: int, base: pd.DataFrame, ranks: int, runs: pd.DataFrame
 ) -> dict[str, float]:
     """Return the efficiencies between two sets of runs, by their medians."""
-    before, after = (np.median(np.array(x), axis=0) for x in (base, runs))
-    row = quality_factors(
-        (base_ranks, float(before[0]), float(before[1])), (ranks, float(after[0]), float(after[1]))
-    )
+    before, after = (table[list(COSTS)].median() for table in (base, runs))
+    names = list(COSTS[:2])
+    row = quality_factors((base_ranks, *before[names]), (ranks, *after[names]))
     interval = EMPTY
     if ranks == base_ranks:
         interval = Interval(1.0, 1.0, 1.0, len(runs))
     elif min(len(base), len(runs)) > 1:
-        interval = ratio_interval(
-            [np.array([t]) for t, _ in base], [np.array([t]) for t, _ in runs]
-        )
+        times = [[np.array([t]) for t in table["time_to_target_seconds"]] for table in (base, runs)]
+        interval = ratio_interval(times[0], times[1])
     scale = base_ranks / ranks
     return row | {
-        "seconds_to_target": float(after[0]),
-        "effort_to_target": float(after[1]),
+        "seconds_to_target": float(after["time_to_target_seconds"]),
+        **{name: float(after[name]) for name in COSTS[1:]},
         "e_tts_low": interval.low * scale,
         "e_tts_high": interval.high * scale,
     }
+
+
+def quality_sentences(runs: pd.DataFrame, studies: Mapping[str, Any]) -> list[str]:
+    """Say of every study with a target how many runs reached it, and why none could tell."""
+    sentences = []
+    for study, found in runs.groupby("study", sort=False):
+        quality = quality_of(studies.get(str(study), {}))
+        if quality is None:
+            continue
+        kept, count = int(found["kept"].sum()), len(found)
+        text = f"Target of {study}, {target_text(*quality)}: "
+        if kept == 0:
+            name = HISTORIES.get(quality[0], ("", 1))[0]
+            how = HOW_TO_KEEP.get(name)
+            text += f"no run kept a history of {quality[0]}, so when it was reached is not known"
+            text += f"; set {how}." if how else "; targets can be validation_loss or vpt_mean."
+        else:
+            reached_by = int(found["time_to_target_seconds"].notna().sum())
+            text += f"reached by {reached_by} of {count} finished runs."
+        sentences.append(text)
+    return sentences

@@ -121,7 +121,7 @@ def write_report(
     )
     title = title or str(described.get("name") or " and ".join(collection.studies))
     question = question or str(described.get("question") or "")
-    answer = answers(study.accuracy, study.scaling, collection.frame)
+    answer = answers(study)
     shown = sections(study)
     try:
         files = write_files(out, study.accuracy, study.scaling, shown)

@@ -1,16 +1,16 @@
 """Scaling laws fitted to the measured curves, and what they say beyond what was measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.curves import Curve
 from analysis.fitting import LEAST_POINTS, Fit, fit_all, fit_table
 from analysis.models import ALLREDUCE_LAWS, AMDAHL, GUSTAFSON, STRONG_LAWS, WEAK_LAWS
-from analysis.scaling import Curve
 
 MAX_CURVES = 8
 """Curves that are fitted; a page with more is a table to filter, not to read."""
@@ -57,11 +57,15 @@ def fit_curves(curves: Sequence[Curve]) -> list[CurveFits]:
     return result
 
 
-def fits_table(fits: Sequence[CurveFits], allreduce: Sequence[Fit] = ()) -> pd.DataFrame:
+def fits_table(
+    fits: Sequence[CurveFits], allreduce: Mapping[str, list[Fit]] | None = None
+) -> pd.DataFrame:
     """Return every fit with :data:`FIT_COLUMNS`."""
     tables = [fit_table(found.fits).assign(**found.head) for found in fits]
-    if allreduce:
-        tables.append(fit_table(allreduce).assign(label="allreduce", mode="communication"))
+    for backend, found in (allreduce or {}).items():
+        tables.append(
+            fit_table(found).assign(label="allreduce", mode="communication", backend=backend)
+        )
     if not tables:
         return pd.DataFrame(columns=list(FIT_COLUMNS))
     return pd.concat(tables, ignore_index=True).reindex(columns=list(FIT_COLUMNS))
@@ -98,21 +102,27 @@ def projections(fits: Sequence[CurveFits], project: int) -> pd.DataFrame:
 
 
 def allreduce_runs(curves: Sequence[Curve]) -> pd.DataFrame:
-    """Return the allreduces timed inside the runs: ranks, bytes, seconds."""
+    """Return the allreduces timed inside the runs: backend, ranks, bytes, seconds."""
     tables = [
-        training.allreduce.assign(ranks=float(ranks))
+        training.allreduce.assign(ranks=float(ranks), backend=str(curve.head["backend"]))
         for curve in curves
         for ranks, cell in curve.cells.items()
         for training in cell.trainings
         if ranks > 1 and len(training.allreduce)
     ]
     if not tables:
-        return pd.DataFrame(columns=["bytes", "seconds", "ranks"], dtype=float)
+        return pd.DataFrame({"bytes": [], "seconds": [], "ranks": []}, dtype=float).assign(
+            backend=pd.Series(dtype=str)
+        )
     return pd.concat(tables, ignore_index=True)
 
 
-def fit_allreduce(runs: pd.DataFrame) -> list[Fit]:
-    """Fit the allreduce laws where there are measurements enough."""
-    if len(runs.groupby(["ranks", "bytes"])) < LEAST_POINTS[2]:
-        return []
-    return [f for f in fit_all(ALLREDUCE_LAWS, runs) if math.isfinite(f.left_out_error)]
+def fit_allreduce(runs: pd.DataFrame) -> dict[str, list[Fit]]:
+    """Return the allreduce laws of each back-end with measurements enough, the best first."""
+    found: dict[str, list[Fit]] = {}
+    for backend, timed in runs.groupby("backend", sort=False):
+        if len(timed.groupby(["ranks", "bytes"])) >= LEAST_POINTS[2]:
+            fits = [f for f in fit_all(ALLREDUCE_LAWS, timed) if math.isfinite(f.left_out_error)]
+            if fits:
+                found[str(backend)] = fits
+    return found

@@ -21,8 +21,16 @@ ACCURACY = (
     numeric("nrmse_ratio_climatology_0.5", "error / climatology at 0.5"),
     numeric("nrmse_0.25", "NRMSE at 0.25"), numeric("nrmse_0.5", "NRMSE at 0.5"),
     numeric("nrmse_1", "NRMSE at 1"), numeric("nrmse_2", "NRMSE at 2"),
-    numeric("spectrum_error", "spectrum error, log10"), numeric("kaplan_yorke_model"),
+    numeric("spectrum_error", "spectrum error, log10"),
+    numeric("lyapunov_exponent", "λ₁ of the system"),
+    numeric("lyapunov_exponent_model", "λ₁ of the model"),
+    numeric("kaplan_yorke", "Kaplan–Yorke, system"),
+    numeric("kaplan_yorke_model", "Kaplan–Yorke, model"),
     numeric("training_seconds", "training, s"), numeric("node_hours"),
+    numeric("time_to_target_seconds", "to the target, s"),
+    numeric("samples_to_target", "samples to the target"),
+    numeric("node_hours_to_target", "node hours to the target"),
+    numeric("energy_to_target_joules", "energy to the target, J"),
     whole("parameters_count", "parameters"),
 )  # fmt: skip
 RANKS = (
@@ -60,9 +68,25 @@ PROJECTION = (
     ranged("seconds_", "step time (95 % interval), s", "seconds"),
     whole("largest_measured", "largest measured"), plain("is_projection", "projection"),
 )  # fmt: skip
+BASELINES = (
+    plain("label", "what"), plain("backend"), whole("ranks"), whole("runs"),
+    numeric("allreduce_latency_seconds", "α, s"),
+    numeric("allreduce_bytes_per_second", "1/β, bytes/s"),
+    numeric("gradient_bytes", "gradient, bytes"),
+    numeric("allreduce_seconds", "averaging it predicted, s"),
+    numeric("exposed_seconds", "exposed measured, s"),
+    numeric("batch_bytes", "batch, bytes"),
+    numeric("read_first_bytes_per_second", "read first, bytes/s"),
+    numeric("read_again_bytes_per_second", "read again, bytes/s"),
+    numeric("read_seconds", "reading it predicted, s"),
+    numeric("data_seconds", "data wait measured, s"),
+    numeric("write_bytes_per_second", "write, bytes/s"),
+)  # fmt: skip
 QUALITY = (
-    plain("label", "what"), plain("backend"), whole("ranks"), whole("base_ranks"),
-    numeric("seconds_to_target", "time to target, s"), numeric("effort_to_target", "effort"),
+    plain("label", "what"), plain("backend"), plain("target"), whole("ranks"),
+    whole("base_ranks"), numeric("seconds_to_target", "time to target, s"),
+    numeric("samples_to_target", "samples"), numeric("node_hours_to_target", "node hours"),
+    numeric("energy_to_target_joules", "energy, J"),
     numeric("speed_up", "speed-up"), ranged("e_tts", "E_tts"), numeric("e_system", "E_sys"),
     numeric("e_algorithmic", "E_alg"), whole("n_reached", "reached"), whole("n_ok", "of"),
 )  # fmt: skip
@@ -172,6 +196,9 @@ def scaling_section(study: Study) -> Section:
         [
             *table("scaling", "Step time, speed-up and efficiency", study.scaling, SCALING),
             *table("fractions", "Factors of the efficiency", study.fractions, FRACTIONS),
+            *table("baselines", "What the same jobs measured before training: allreduce by ring "
+                   "α and β, reading and writing; predicted beside measured", study.baselines,
+                   BASELINES),
             *table("fits", "Laws fitted to the step times: the best by AICc and the classical one",
                    fits, FITS, fits[fits["law"].isin(laws) | (fits["label"] == "allreduce")]),
             *table("projection", "What the laws say beyond the measurements; a projection is no "

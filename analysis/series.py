@@ -24,12 +24,18 @@ class Training:
         Whole step, forward + backward, and wait for data, (step, rank), in seconds.
     validation_step, validation_loss
         Validation loss and the step it was taken at, (k).
+    validation_vpt, validation_joules
+        Mean valid prediction time and energy used so far, (k), NaN where not measured.
     num_warmup_steps
         Steps at the start of an attempt that no timing may use.
-    sequences_per_step
-        Sequences all ranks together process in one step.
+    sequences_per_step, samples_per_step
+        Sequences, and samples in them, that all ranks together process in one step.
     allreduce
         ``bytes`` and ``seconds`` of allreduces timed in the same job.
+    gradient_bytes, batch_bytes
+        Size of the gradient and of a batch.
+    read_rate, write_rate
+        Bytes per second of reading batches, for the first and the second time, and of writing.
     """
 
     loss: Array
@@ -38,9 +44,16 @@ class Training:
     data_seconds: Array
     validation_step: Array
     validation_loss: Array
+    validation_vpt: Array
+    validation_joules: Array
     num_warmup_steps: int
     sequences_per_step: float
+    samples_per_step: float
     allreduce: pd.DataFrame
+    gradient_bytes: float
+    batch_bytes: float
+    read_rate: tuple[float, float]
+    write_rate: float
 
     @property
     def slowest(self) -> Array:
@@ -112,9 +125,16 @@ def read_training(run: Path | str) -> tuple[Training | None, str]:
             data_seconds=like(steps, per_rank(data, "data_seconds")),
             validation_step=flat(data, "validation_step"),
             validation_loss=without_infinity(flat(data, "validation_loss")),
+            validation_vpt=without_infinity(flat(data, "validation_vpt")),
+            validation_joules=without_infinity(flat(data, "validation_joules")),
             num_warmup_steps=max(0, int(attributes.get("num_warmup_steps", 0))),
             sequences_per_step=float(attributes.get("sequences_per_step", np.nan)),
+            samples_per_step=float(attributes.get("samples_per_step", np.nan)),
             allreduce=allreduce_times(data),
+            gradient_bytes=float(attributes.get("gradient_bytes", np.nan)),
+            batch_bytes=largest(flat(data, "read_bytes")),
+            read_rate=read_rates(data),
+            write_rate=rate(flat(data, "write_bytes"), flat(data, "write_seconds")),
         ), ""
     except (ValueError, TypeError) as error:
         return None, f"metrics.h5: foreign: {error}"
@@ -128,6 +148,25 @@ def allreduce_times(data: dict[str, Array]) -> pd.DataFrame:
     return pd.DataFrame(
         {"bytes": np.repeat(sizes, seconds.shape[1]), "seconds": np.ravel(seconds)}, dtype=float
     )
+
+
+def largest(values: Array) -> float:
+    """Return the largest value, NaN without any."""
+    return float(values.max()) if len(values) else np.nan
+
+
+def rate(amounts: Array, seconds: Array) -> float:
+    """Return Σwork / Σtime, NaN where nothing was timed."""
+    total = float(seconds.sum()) if len(amounts) == len(seconds) else 0.0
+    return float(amounts.sum()) / total if total > 0 else np.nan
+
+
+def read_rates(data: dict[str, Array]) -> tuple[float, float]:
+    """Return bytes per second of the first and the second pass of /read_seconds (pass, batch)."""
+    sizes, seconds = flat(data, "read_bytes"), per_rank(data, "read_seconds")
+    if seconds.shape != (2, len(sizes)):
+        return np.nan, np.nan
+    return rate(sizes, seconds[0]), rate(sizes, seconds[1])
 
 
 def read_forecasts(run: Path | str) -> tuple[Forecasts | None, str]:

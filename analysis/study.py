@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.accuracy import accuracy_table
+from analysis.baselines import baseline_table
 from analysis.collect import Collection, collect
 from analysis.compare import DEFAULT_MARGIN, Pair, judge
+from analysis.curves import MAX_SERIES, Curve, raw_points, read_curves
 from analysis.fitting import Fit
 from analysis.fractions import fraction_table
-from analysis.quality import quality_table
+from analysis.quality import COSTS, quality_table, runs_to_target
 from analysis.ranking import method_ranks, pareto_front, score_correlations
-from analysis.scaling import MAX_SERIES, Curve, raw_points, read_curves, scaling_table
+from analysis.scaling import scaling_table
 from analysis.scaling_fits import (
     CurveFits,
     allreduce_runs,
@@ -40,15 +42,15 @@ class Study:
         Laws fitted to the curves and to the allreduces timed inside the runs.
     project
         Number of ranks the laws are asked to project to, or None.
-    accuracy, scaling, points, fit_rows, projected, fractions, quality, timings, ranks,
-    correlations, back_ends, attempts, allreduce
+    accuracy, scaling, points, fit_rows, projected, fractions, baselines, quality, to_target,
+    timings, ranks, correlations, back_ends, attempts, allreduce
         The tables.
     """
 
     collection: Collection
     curves: list[Curve]
     fits: list[CurveFits]
-    allreduce_fits: list[Fit]
+    allreduce_fits: dict[str, list[Fit]]
     project: int | None
     accuracy: pd.DataFrame
     scaling: pd.DataFrame
@@ -56,7 +58,9 @@ class Study:
     fit_rows: pd.DataFrame
     projected: pd.DataFrame
     fractions: pd.DataFrame
+    baselines: pd.DataFrame
     quality: pd.DataFrame
+    to_target: pd.DataFrame
     timings: pd.DataFrame
     ranks: pd.DataFrame
     correlations: pd.DataFrame
@@ -80,6 +84,9 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
     allreduce_fits = fit_allreduce(allreduce)
     accuracy = accuracy_table(collection)
     accuracy["on_front"] = on_front(accuracy)
+    to_target = runs_to_target(curves, collection.studies)
+    add_costs(accuracy, collection.frame, to_target)
+    scaling, fractions = scaling_table(curves), fraction_table(curves)
     return Study(
         collection=collection,
         curves=curves,
@@ -87,12 +94,14 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
         allreduce_fits=allreduce_fits,
         project=project,
         accuracy=accuracy,
-        scaling=scaling_table(curves),
+        scaling=scaling,
         points=raw_points(curves),
         fit_rows=fits_table(fits, allreduce_fits),
         projected=projections(fits, project) if project else projections([], 0),
-        fractions=fraction_table(curves),
-        quality=quality_table(curves, collection.studies),
+        fractions=fractions,
+        baselines=baseline_table(curves, fractions),
+        quality=quality_table(curves, to_target, collection.studies),
+        to_target=to_target,
         timings=timing_table(curves),
         ranks=method_ranks(accuracy),
         correlations=score_correlations(collection.frame),
@@ -100,6 +109,14 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
         attempts=attempt_table(collection.frame.head(MAX_SERIES)),
         allreduce=allreduce,
     )
+
+
+def add_costs(accuracy: pd.DataFrame, frame: pd.DataFrame, to_target: pd.DataFrame) -> None:
+    """Enter what each run took to its target into the table of runs."""
+    known = to_target.drop_duplicates("path").set_index("path")
+    paths = frame.loc[frame["kind"] != "study", "path"].astype(str)
+    for name in COSTS:
+        accuracy[name] = paths.map(known[name]).to_numpy(dtype=float)
 
 
 def on_front(accuracy: pd.DataFrame) -> pd.Series:

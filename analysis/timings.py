@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import flags
-from analysis.scaling import Curve
+from analysis.curves import Curve
 
 TIMING_COLUMNS = (
     "study", "label", "backend", "ranks", "run", "steps", "warm_up_steps", "warm_up_detected",

@@ -435,6 +435,7 @@ class _Training:
             sequences_per_step=settings.global_batch,
             samples_per_step=settings.global_batch * settings.window,
             sites_per_sequence=self.dataset.num_components,
+            gradient_bytes=self._gradient_bytes(),
         )
 
     def _finish(self, evaluation: Evaluation | None, joules: float | None) -> dict[str, Any] | None:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from analysis.collect import collect
+from analysis.curves import read_curves
 from analysis.fractions import FACTORS, fraction_table
-from analysis.scaling import read_curves
 
 
 def write_times(

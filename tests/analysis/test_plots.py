@@ -8,10 +8,11 @@ from PIL import Image
 
 from analysis import plots
 from analysis.collect import collect
+from analysis.curves import raw_points, read_curves
 from analysis.fitting import fit
 from analysis.models import AMDAHL, RING
 from analysis.plots.style import COLOURS, Picture, file_name
-from analysis.scaling import raw_points, read_curves, scaling_table
+from analysis.scaling import scaling_table
 from analysis.scaling_fits import fit_curves, law_curves
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.collect import collect
-from analysis.scaling import SCALING_COLUMNS, raw_points, read_curves, scaling_table
+from analysis.curves import raw_points, read_curves
+from analysis.scaling import SCALING_COLUMNS, scaling_table
 
 
 def noisy(runs: Any, seconds: float, steps: int = 60, noise: float = 0.02) -> np.ndarray:
