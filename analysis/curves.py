@@ -25,7 +25,7 @@ MODES = ("strong", "weak", "throughput")
 
 NOT_THE_WORK = (
     "seed", "dataset.", "forecast.", "train.backend", "train.stop_after", "train.repeat",
-    "train.validate_", "train.checkpoint_every", "train.baseline_seconds",
+    "train.validate_", "train.checkpoint_every", "train.baseline_seconds", "embedding.scores",
 )  # fmt: skip
 """Fields in which runs of one curve may differ: a step does the same work whatever they say.
 

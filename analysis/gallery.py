@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import plots
 from analysis.climate import LEAST_SAMPLES, spatial_spectrum
+from analysis.lyapunov import SystemSpectrum, spectrum_of
 from analysis.plots.style import Picture, file_name
 from analysis.scaling_fits import CurveFits, law_curves
 from analysis.series import Forecasts, Training, read_forecasts, read_training
@@ -79,7 +80,27 @@ def forecast_pictures(study: Study) -> list[Picture]:
             found = dict(zip(names, (forecasts for _, forecasts in read), strict=True))
             pictures += [*example_pictures(system, found), error_picture(system, found)]
             pictures += climate_pictures(system, found)
+            best = read[0][0]
+            truth = spectrum_of(study.spectra, best["system"], best["parameters"])
+            pictures += exponent_picture(system, truth, found)
     return pictures
+
+
+def exponent_picture(
+    system: str, truth: SystemSpectrum | None, found: Mapping[str, Forecasts]
+) -> list[Picture]:
+    """Return the Lyapunov spectra of the models that measured theirs, and of the system."""
+    spectra = {name: f.exponents for name, f in found.items() if len(f.exponents)}
+    if not spectra:
+        return []
+    known = {} if truth is None else {system: truth.exponents}
+    whose = "system and models" if known else "models"
+    return [
+        plots.lyapunov_spectra(
+            known | spectra, name=file_name(f"lyapunov_{system}"),
+            title=f"{system}: Lyapunov exponents of {whose}",
+        )
+    ]  # fmt: skip
 
 
 def example_pictures(system: str, found: Mapping[str, Forecasts]) -> list[Picture]:

@@ -4,16 +4,23 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from analysis.statistics import RESAMPLING_SEED, holm, mean_interval, permutation_test
 
+Array = npt.NDArray[Any]
+
 RANK_COLUMNS = (
     "system", "parameters", "model", "method", "n", "vpt", "vpt_low", "vpt_high", "mean_rank",
     "p_value", "verdict",
 )  # fmt: skip
+CORRELATION_COLUMNS = (
+    "system", "parameters", "score", "rho", "rho_low", "rho_high", "n", "p_value",
+)  # fmt: skip
 NUM_PERMUTATIONS = 4000
+NORMAL_95 = 1.96
 
 
 def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -70,21 +77,41 @@ def pareto_front(cost: pd.Series, skill: pd.Series) -> pd.Series:
 def score_correlations(frame: pd.DataFrame, prefix: str = "metric.embedding_") -> pd.DataFrame:
     """Return the rank correlation of each embedding score with VPT over the finished runs.
 
-    Spearman's ρ with its permutation p-value, Holm-adjusted over the scores.
+    Of every system on its own: Spearman's ρ with its 95 % interval, and its permutation p-value,
+    Holm-adjusted over the scores. The interval is tanh(artanh ρ ± 1.96 √((1 + ρ²/2)/(n − 3))).
+
+    Reference: D. G. Bonett and T. A. Wright, Psychometrika 65 (2000) 23, doi:10.1007/BF02294183.
     """
-    columns = [str(name) for name in frame.columns if str(name).startswith(prefix)]
+    scores = [str(name) for name in frame.columns if str(name).startswith(prefix)]
     done = frame[frame["state"] == "done"]
+    if not scores or "metric.vpt_mean" not in done:
+        return pd.DataFrame(columns=list(CORRELATION_COLUMNS))
+    tables = []
+    for (system, parameters), runs in done.groupby(["system", "parameters"], sort=True):
+        rows = [
+            {"system": system, "parameters": parameters, "score": name.removeprefix(prefix), **row}
+            for name in scores
+            if (row := spearman(runs[[name, "metric.vpt_mean"]].dropna().to_numpy()))
+        ]
+        table = pd.DataFrame(rows, columns=list(CORRELATION_COLUMNS))
+        tables.append(table.assign(p_value=holm(table["p_value"].to_numpy())))
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return pd.DataFrame(columns=list(CORRELATION_COLUMNS))
+    return pd.concat(filled, ignore_index=True)
+
+
+def spearman(pairs: Array) -> dict[str, float]:
+    """Return ρ, its interval and p-value of pairs (run, 2); empty where there is none to tell."""
+    if len(pairs) < 4 or any(len(np.unique(column)) < 2 for column in pairs.T):
+        return {}
+    x, y = (stats.rankdata(column) for column in pairs.T)
+    rho = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
     rng = np.random.default_rng(RESAMPLING_SEED)
-    rows = []
-    for name in columns if "metric.vpt_mean" in done else []:
-        both = done[[name, "metric.vpt_mean"]].dropna()
-        if len(both) < 4 or both[name].nunique() < 2 or both["metric.vpt_mean"].nunique() < 2:
-            continue
-        x, y = (stats.rankdata(both[column]) for column in (name, "metric.vpt_mean"))
-        rho = float(np.corrcoef(x, y)[0, 1])
-        shuffled = rng.permuted(np.tile(x, (NUM_PERMUTATIONS, 1)), axis=1)
-        centred = (shuffled - x.mean()) @ (y - y.mean()) / (len(x) * x.std() * y.std())
-        p = (1 + float(np.sum(np.abs(centred) >= abs(rho) - 1e-12))) / (1 + NUM_PERMUTATIONS)
-        rows.append({"score": name.removeprefix(prefix), "rho": rho, "n": len(both), "p_value": p})
-    table = pd.DataFrame(rows, columns=["score", "rho", "n", "p_value"])
-    return table.assign(p_value=holm(table["p_value"].to_numpy()))
+    shuffled = rng.permuted(np.tile(x, (NUM_PERMUTATIONS, 1)), axis=1)
+    chance = (shuffled - x.mean()) @ (y - y.mean()) / (len(x) * x.std() * y.std())
+    p = (1 + float(np.sum(np.abs(chance) >= abs(rho) - 1e-12))) / (1 + NUM_PERMUTATIONS)
+    reach = NORMAL_95 * math.sqrt((1 + rho**2 / 2) / (len(x) - 3))
+    centre = math.atanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    low, high = math.tanh(centre - reach), math.tanh(centre + reach)
+    return {"rho": rho, "rho_low": low, "rho_high": high, "n": len(x), "p_value": p}

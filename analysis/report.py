@@ -15,6 +15,7 @@ import pandas as pd
 from analysis import provenance
 from analysis.answer import answers
 from analysis.collect import Collection
+from analysis.lyapunov import read_spectrum
 from analysis.page import render_page
 from analysis.sections import Section, sections
 from analysis.study import analyse
@@ -59,6 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RANKS",
         help="also show what the fitted laws say at that many ranks",
     )
+    parser.add_argument(
+        "--lyapunov",
+        type=Path,
+        metavar="FILE.json",
+        action="append",
+        default=[],
+        help="spectrum of a system, as `hpcbench lyapunov SPEC.toml --json` prints it; repeatable",
+    )
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -69,6 +78,7 @@ def command(arguments: argparse.Namespace) -> int:
         title=arguments.title,
         question=arguments.question,
         project=arguments.project,
+        lyapunov=arguments.lyapunov,
     )
     results: list[dict[str, Any]] = [
         {"name": "page", "value": str(report.page), "unit": ""},
@@ -91,6 +101,7 @@ def write_report(
     title: str = "",
     question: str = "",
     project: int | None = None,
+    lyapunov: Sequence[Path] = (),
 ) -> Report:
     """Write tables, plots and ``index.html`` about the runs under ``paths``.
 
@@ -105,6 +116,8 @@ def write_report(
     project
         Number of ranks to project the fitted laws to; what lies beyond twice the largest measured
         number is labelled a projection.
+    lyapunov
+        Files with Lyapunov spectra of the systems, to compare those of the models with.
 
     Raises
     ------
@@ -113,7 +126,7 @@ def write_report(
     """
     if project is not None and project < 1:
         raise InputError(f"--project {project}: expected a number of ranks, at least 1")
-    study = analyse(paths, project)
+    study = analyse(paths, project, [read_spectrum(path) for path in lyapunov])
     collection = study.collection
     out = Path(paths[0]) / "report" if out is None else out
     described: Mapping[str, Any] = next(
@@ -134,7 +147,7 @@ def write_report(
                 sections=shown,
                 facts=facts_of(collection),
                 commands=commands_of(collection),
-                repeat=repeat_command(paths, out, title, question, project),
+                repeat=repeat_command(paths, out, title, question, project, lyapunov),
                 counts=counts_of(collection),
                 files=[str(file.relative_to(out)) for file in files],
                 made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -208,11 +221,18 @@ def commands_of(collection: Collection) -> list[str]:
 
 
 def repeat_command(
-    paths: Sequence[Path | str], out: Path, title: str, question: str, project: int | None
+    paths: Sequence[Path | str],
+    out: Path,
+    title: str,
+    question: str,
+    project: int | None,
+    lyapunov: Sequence[Path],
 ) -> str:
     """Return the command that writes this report again."""
     words = ["hpcbench", "report", *(os.fspath(path) for path in paths), "--out", os.fspath(out)]
     for option, text in (("--title", title), ("--question", question)):
         words += [option, text] if text else []
     words += ["--project", str(project)] if project else []
+    for path in lyapunov:
+        words += ["--lyapunov", os.fspath(path)]
     return shlex.join(words)

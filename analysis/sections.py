@@ -39,7 +39,8 @@ RANKS = (
     numeric("p_value", "p against the best"), plain("verdict"),
 )  # fmt: skip
 CORRELATIONS = (
-    plain("score"), numeric("rho", "Spearman ρ with VPT"), whole("n", "runs"),
+    plain("system"), plain("score"), ranged("rho", "Spearman ρ with VPT (95 % interval)"),
+    whole("n", "runs"),
     numeric("p_value", "p"),
 )  # fmt: skip
 SCALING = (

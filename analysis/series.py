@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.statistics import finite
+
 Array = npt.NDArray[Any]
 
 
@@ -95,6 +97,8 @@ class Forecasts:
         NRMSE of the two trivial forecasts, mean over initial conditions, (time).
     threshold
         NRMSE up to which a forecast counts as valid.
+    exponents
+        Lyapunov exponents of the model in closed loop, per unit of model time.
     """
 
     time: Array
@@ -106,6 +110,7 @@ class Forecasts:
     persistence: Array
     climatology: Array
     threshold: float
+    exponents: Array
 
 
 def read_training(run: Path | str) -> tuple[Training | None, str]:
@@ -195,6 +200,7 @@ def read_forecasts(run: Path | str) -> tuple[Forecasts | None, str]:
             persistence=over_time(data, "persistence_nrmse", time),
             climatology=over_time(data, "climatology_nrmse", time),
             threshold=float(attributes.get("threshold", 0.5)),
+            exponents=finite(flat(data, "model_lyapunov_exponents")),
         ), ""
     except (ValueError, TypeError) as error:
         return None, f"forecast.h5: foreign: {error}"

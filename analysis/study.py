@@ -1,5 +1,6 @@
 """Everything that can be said about some runs, computed once: all tables of a report."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from analysis.compare import DEFAULT_MARGIN, Pair, judge
 from analysis.curves import MAX_SERIES, Curve, raw_points, read_curves
 from analysis.fitting import Fit
 from analysis.fractions import fraction_table
+from analysis.lyapunov import SystemSpectrum, spectrum_of
 from analysis.quality import COSTS, quality_table, runs_to_target
 from analysis.ranking import method_ranks, pareto_front, score_correlations
 from analysis.scaling import scaling_table
@@ -42,6 +44,8 @@ class Study:
         Laws fitted to the curves and to the allreduces timed inside the runs.
     project
         Number of ranks the laws are asked to project to, or None.
+    spectra
+        Lyapunov spectra of the systems, as far as they were given.
     accuracy, scaling, points, fit_rows, projected, fractions, baselines, quality, to_target,
     timings, ranks, correlations, back_ends, attempts, allreduce
         The tables.
@@ -52,6 +56,7 @@ class Study:
     fits: list[CurveFits]
     allreduce_fits: dict[str, list[Fit]]
     project: int | None
+    spectra: list[SystemSpectrum]
     accuracy: pd.DataFrame
     scaling: pd.DataFrame
     points: pd.DataFrame
@@ -69,8 +74,21 @@ class Study:
     allreduce: pd.DataFrame
 
 
-def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
+def analyse(
+    paths: Sequence[Path | str],
+    project: int | None = None,
+    spectra: Sequence[SystemSpectrum] = (),
+) -> Study:
     """Read the runs under ``paths`` and compute every table.
+
+    Parameters
+    ----------
+    paths
+        Run directories, studies or folders that hold runs.
+    project
+        Number of ranks the laws are projected to.
+    spectra
+        Lyapunov spectra of the systems.
 
     Raises
     ------
@@ -84,6 +102,7 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
     allreduce_fits = fit_allreduce(allreduce)
     accuracy = accuracy_table(collection)
     accuracy["on_front"] = on_front(accuracy)
+    accuracy["kaplan_yorke"] = system_dimensions(accuracy, spectra)
     to_target = runs_to_target(curves, collection.studies)
     add_costs(accuracy, collection.frame, to_target)
     scaling, fractions = scaling_table(curves), fraction_table(curves)
@@ -93,6 +112,7 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
         fits=fits,
         allreduce_fits=allreduce_fits,
         project=project,
+        spectra=list(spectra),
         accuracy=accuracy,
         scaling=scaling,
         points=raw_points(curves),
@@ -109,6 +129,13 @@ def analyse(paths: Sequence[Path | str], project: int | None = None) -> Study:
         attempts=attempt_table(collection.frame.head(MAX_SERIES)),
         allreduce=allreduce,
     )
+
+
+def system_dimensions(accuracy: pd.DataFrame, spectra: Sequence[SystemSpectrum]) -> list[float]:
+    """Return the Kaplan–Yorke dimension of each run's system, NaN where it is not known."""
+    pairs = zip(accuracy["system"], accuracy["parameters"], strict=True)
+    found = [spectrum_of(spectra, *pair) if spectra else None for pair in pairs]
+    return [math.nan if spectrum is None else spectrum.dimension for spectrum in found]
 
 
 def add_costs(accuracy: pd.DataFrame, frame: pd.DataFrame, to_target: pd.DataFrame) -> None:

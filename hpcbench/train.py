@@ -33,6 +33,7 @@ from hpcbench.communicator import Communicator, communicator
 from hpcbench.config import read_config
 from hpcbench.console import message, print_results, progress
 from hpcbench.dataset import Dataset, open_dataset
+from hpcbench.embedding.input_scores import input_scores
 from hpcbench.embedding.observation import observe
 from hpcbench.errors import EnvironmentLacks, GateFailed, InputError, PartlyDone
 from hpcbench.evaluation import Evaluation, evaluate, initial_conditions, validation_forecasts
@@ -176,6 +177,7 @@ class _Training:
 
         self.history = History(self.num_steps, ranks)
         self.baselines = Baselines()
+        self.scores: list[Metric] = []
         self.energy = EnergyMeter()
         self.carried: State | None = None
         run = {"config": config.model_dump(mode="json"), "dataset": run_dataset(dataset)}
@@ -201,6 +203,8 @@ class _Training:
         self._write_provenance()
         first = self._restore() if resume else 0
         checkpointed = unshared = first
+        if self.config.embedding.scores:
+            self.scores = ranks.first(lambda: input_scores(self.dataset, settings.window))
         self.baselines = measure_baselines(
             ranks, self.dataset, self.plan, self._gradient_bytes(), self.directory.path,
             settings.baseline_seconds,
@@ -449,7 +453,7 @@ class _Training:
         ]
         if joules is not None:
             metrics.append(Metric("energy_joules", joules, "J", "lower"))
-        metrics += self.baselines.metrics()
+        metrics += [*self.baselines.metrics(), *self.scores]
         self._write_history()
         if evaluation is not None:
             metrics += evaluation.metrics()

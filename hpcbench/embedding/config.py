@@ -32,6 +32,9 @@ class EmbeddingConfig(Config):
     delay_components
         The cell reads this many leading whitened principal components of the delay vector
         (Hankel-SVD) instead of the vector.
+    scores
+        Record S1 to S7 of how correlated the samples of a training window are, which takes about
+        a second; over several runs, a report says which of them go with forecast skill.
     """
 
     stride: int = Field(1, ge=1)
@@ -42,6 +45,7 @@ class EmbeddingConfig(Config):
     delay: int = Field(1, ge=1)
     layout: Literal["vector", "sequence"] = "vector"
     delay_components: int | None = Field(None, ge=1)
+    scores: bool = False
 
     @property
     def reach(self) -> int:

@@ -199,6 +199,15 @@ def diagnose(
     )
 
 
+def score_windows(dataset: Dataset, effort: Effort) -> Scores:
+    """Return the scores of windows of consecutive samples, averaged over a few components.
+
+    Raises :class:`InputError` where one of these does not change.
+    """
+    series = _series(dataset, _components(dataset, None, effort), effort)
+    return mean_scores([_score(rows, 1, effort.window) for rows in series])
+
+
 def _components(dataset: Dataset, component: int | None, effort: Effort) -> np.ndarray:
     total = dataset.num_components
     if component is None:

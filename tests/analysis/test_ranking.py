@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.ranking import method_ranks, pareto_front, score_correlations
+from analysis.ranking import method_ranks, pareto_front, score_correlations, spearman
 
 
 def accuracy(methods: dict[str, float], seeds: int = 6, noise: float = 0.1) -> pd.DataFrame:
@@ -49,6 +49,8 @@ def test_embedding_scores_that_go_with_skill() -> None:
     frame = pd.DataFrame(
         {
             "state": "done",
+            "system": "lorenz96",
+            "parameters": "",
             "metric.vpt_mean": vpt,
             "metric.embedding_rank": vpt**3,
             "metric.embedding_noise": rng.random(30),
@@ -59,5 +61,30 @@ def test_embedding_scores_that_go_with_skill() -> None:
     assert list(table.index) == ["rank", "noise"]
     assert table.loc["rank", "rho"] == pytest.approx(1.0)
     assert table.loc["rank", "p_value"] < 0.01
+    assert (
+        table.loc["noise", "rho_low"] < table.loc["noise", "rho"] < table.loc["noise", "rho_high"]
+    )
     assert table.loc["noise", "p_value"] > 0.05
     assert score_correlations(pd.DataFrame({"state": ["done"]})).empty
+
+
+def test_systems_are_not_mixed_in_a_correlation() -> None:
+    # In each system the score goes with skill; over both together it seems to go against it.
+    score = np.concatenate([np.arange(6.0), np.arange(6.0) + 100])
+    vpt = np.concatenate([np.arange(6.0) + 50, np.arange(6.0)])
+    frame = pd.DataFrame({"state": "done", "system": ["a"] * 6 + ["b"] * 6, "parameters": "",
+                          "metric.vpt_mean": vpt, "metric.embedding_s": score})  # fmt: skip
+    assert list(score_correlations(frame)["rho"]) == pytest.approx([1.0, 1.0])
+
+
+def test_the_interval_of_a_rank_correlation_covers_it() -> None:
+    rng = np.random.default_rng(3)
+    correlation = 0.6
+    truth = 6 / np.pi * np.arcsin(correlation / 2)  # Spearman's of a bivariate normal
+    covered = 0
+    for _ in range(500):
+        x, noise = rng.standard_normal((2, 30))
+        y = correlation * x + np.sqrt(1 - correlation**2) * noise
+        found = spearman(np.stack([x, y], axis=1))
+        covered += found["rho_low"] <= truth <= found["rho_high"]
+    assert 0.93 <= covered / 500 <= 0.97

@@ -69,6 +69,26 @@ def test_a_run_learns_and_leaves_a_whole_record(
     assert sorted(int(p.name) for p in (run / "checkpoint").iterdir()) == [45, 50]
 
 
+def test_validations_forecast_when_asked(tmp_path: Path, train_spec: Spec) -> None:
+    for name, count in (("with", "4"), ("without", "0")):
+        options = ["--out", str(tmp_path / name), "--train.validate_forecasts", count]
+        assert main(["train", str(train_spec()), *options]) == 0
+    found = curve(tmp_path / "with", "validation_vpt")
+    assert found.shape == (3,)
+    assert (found > 0).all()
+    assert np.isnan(curve(tmp_path / "without", "validation_vpt")).all()
+    # looking on changes nothing
+    np.testing.assert_array_equal(curve(tmp_path / "with"), curve(tmp_path / "without"))
+
+
+def test_validation_forecasts_that_do_not_fit_are_refused_at_once(
+    tmp_path: Path, train_spec: Spec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--out", str(tmp_path / "run"), "--train.validate_forecasts", "1000"]
+    assert main(["train", str(train_spec()), *options]) == 2
+    assert "validation trajectories" in capsys.readouterr().err
+
+
 def test_a_finished_run_is_not_run_again(
     tmp_path: Path, train_spec: Spec, capsys: pytest.CaptureFixture[str]
 ) -> None:
