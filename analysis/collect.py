@@ -124,7 +124,9 @@ def scan(root: str, study: str, gathered: Gathered) -> pd.DataFrame:
     if rows:
         order = {directory: place for place, directory in enumerate(directories)}
         frame = frame.sort_values("path", key=lambda paths: paths.map(order), ignore_index=True)
-        store(root, frame, directories, gathered)
+        if any(folder != known.folders.get(place) for place, folder in directories.items()
+               if folder.record != OPEN):  # fmt: skip
+            store(root, frame, directories, gathered)
     return frame
 
 

@@ -22,7 +22,8 @@ import pandas as pd
 
 from analysis.collect import Collection, collect
 from analysis.curves import Curve, read_curves, recorded_values
-from analysis.statistics import Interval, holm, permutation_test, ratio_interval
+from analysis.significance import holm, permutation_test
+from analysis.statistics import Interval, ratio_interval
 from analysis.tables import numeric, plain, ranged, reader_table, render, whole
 from hpcbench.console import print_results
 from hpcbench.errors import GateFailed, InputError, nearest

@@ -10,6 +10,7 @@ from analysis import plots
 from analysis.climate import LEAST_SAMPLES, spatial_spectrum
 from analysis.lyapunov import SystemSpectrum, spectrum_of
 from analysis.plots.style import Picture, file_name
+from analysis.ranking import pareto_front
 from analysis.scaling_fits import CurveFits, law_curves
 from analysis.series import Forecasts, Training, read_forecasts, read_training
 from analysis.study import Study
@@ -17,6 +18,15 @@ from analysis.timeline import spans
 
 MAX_CURVES = 6
 """Curves in one picture; more cannot be told apart."""
+
+MAX_ROWS = 30
+"""Rows of a forest and jobs of a Gantt chart; more would be thinner than their text."""
+
+MAX_POINTS, MAX_LABELS = 500, 8
+"""Runs and kinds of runs drawn one by one in skill against cost."""
+
+MAX_SEARCHED = 200
+"""Runs of a system whose series are looked for, the best first, until enough are found."""
 
 MAX_GROUPS = 3
 """Scaling curves that get pictures of their own."""
@@ -69,7 +79,7 @@ def forecast_pictures(study: Study) -> list[Picture]:
     pictures: list[Picture] = []
     for system, group in systems(study):
         read: list[tuple[dict[Any, Any], Forecasts]] = []
-        for record in distinct(group).to_dict("records"):
+        for record in distinct(group).head(MAX_SEARCHED).to_dict("records"):
             forecasts, _ = read_forecasts(str(record["path"]))
             if forecasts is not None:
                 read.append((record, forecasts))
@@ -164,16 +174,28 @@ def skill_pictures(study: Study) -> list[Picture]:
         scored = group.dropna(subset=["vpt_mean", "training_seconds"])
         if len(scored) < 2:
             continue
-        named = scored.assign(
-            label=[" ".join(words(row, ["model", "method"])) for row in scored.to_dict("records")]
-        )
+        named = scored.assign(label=scored["model"] + " " + scored["method"])
+        title = f"{system}: forecast skill against training time"
+        if len(named) > MAX_POINTS or named["label"].nunique() > MAX_LABELS:
+            named, title = typical_runs(named), f"{title} (medians of the best kinds of runs)"
         pictures.append(
             plots.skill_and_cost(
-                named, name=file_name(f"skill_and_cost_{system}"),
-                title=f"{system}: forecast skill against training time",
+                named, name=file_name(f"skill_and_cost_{system}"), title=title
             )
         )  # fmt: skip
     return pictures
+
+
+def typical_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per kind of run, with medians and quartiles; the best kinds only."""
+    skill = runs.groupby("label", sort=False)["vpt_mean"]
+    table = pd.DataFrame({
+        "vpt_mean": skill.median(), "vpt_low": skill.quantile(0.25),
+        "vpt_high": skill.quantile(0.75), "n": skill.size(),
+        "training_seconds": runs.groupby("label", sort=False)["training_seconds"].median(),
+    }).reset_index()  # fmt: skip
+    table["on_front"] = pareto_front(table["training_seconds"], table["vpt_mean"])
+    return table.sort_values(["on_front", "vpt_mean"], ascending=False).head(MAX_LABELS)
 
 
 def scaling_pictures(study: Study) -> list[Picture]:
@@ -181,12 +203,18 @@ def scaling_pictures(study: Study) -> list[Picture]:
     measured = study.scaling[study.scaling["step_seconds"].notna()]
     if measured.empty:
         return []
+    keys = ["study", "group", "backend"]
+    curves = measured[keys].drop_duplicates()
+    drawn = curves.head(MAX_CURVES)
+    title = "Scaling"
+    if len(drawn) < len(curves):
+        title += f" (the first {len(drawn)} of {len(curves)} curves)"
+    kept, points = (rows.merge(drawn, on=keys) for rows in (measured, study.points))
     laws = None
     if len(study.fits) == 1:  # bands of several curves over each other cannot be read
         laws = law_curves(study.fits[0], study.project)
-    pictures = [plots.scaling(study.scaling, study.points, laws)]
+    pictures = [plots.scaling(kept, points, laws, title=title)]
     pictures += [picture for found in study.fits[:MAX_GROUPS] for picture in fit_pictures(found)]
-    keys = ["study", "group", "backend"]
     for place, (_, rows) in enumerate(study.fractions.groupby(keys, sort=False, dropna=False)):
         if rows["ranks"].nunique() > 1 and place < MAX_GROUPS:
             what = f"{rows['label'].iloc[0]}, {rows['backend'].iloc[0]}"
@@ -198,7 +226,7 @@ def scaling_pictures(study: Study) -> list[Picture]:
         if rows["e_tts"].notna().sum() > 1 and place < MAX_GROUPS:
             pictures.append(plots.time_to_quality(rows, name=file_name(f"time_to_quality_{place}")))
     if len(study.back_ends):
-        pictures.append(plots.forest(study.back_ends))
+        pictures.append(forest_picture(study.back_ends))
     for backend, timed in study.allreduce.groupby("backend", sort=False):
         law = next(iter(study.allreduce_fits.get(str(backend), [])), None)
         pictures.append(
@@ -206,6 +234,15 @@ def scaling_pictures(study: Study) -> list[Picture]:
                             title=f"{backend}: allreduce in the jobs, before their first step")
         )  # fmt: skip
     return pictures
+
+
+def forest_picture(table: pd.DataFrame) -> Picture:
+    """Return back ends against each other, those that differ most first where they are many."""
+    if len(table) <= MAX_ROWS:
+        return plots.forest(table)
+    distance = np.abs(np.log(table["ratio"])).sort_values(ascending=False, kind="stable")
+    title = f"Back ends against each other (the {MAX_ROWS} of {len(table)} that differ most)"
+    return plots.forest(table.loc[distance.index[:MAX_ROWS]], title=title)
 
 
 def fit_pictures(found: CurveFits) -> list[Picture]:
@@ -224,7 +261,10 @@ def run_pictures(study: Study) -> list[Picture]:
         name, seconds = widest
         pictures.append(plots.rank_heat_map(seconds, title=f"Step time of every rank ({name})"))
     if len(study.attempts) > 1:
-        pictures.append(plots.gantt(spans(study.attempts)))
+        shown, title = study.attempts.head(MAX_ROWS), "Jobs over time"
+        if len(shown) < len(study.attempts):
+            title += f" (the first {len(shown)} of {len(study.attempts)})"
+        pictures.append(plots.gantt(spans(shown), title=title))
     return pictures
 
 
@@ -244,7 +284,7 @@ def widest_run(study: Study) -> tuple[str, Any] | None:
 def loss_picture(system: str, group: pd.DataFrame) -> list[Picture]:
     """Return the loss curves of a system's runs over each other."""
     read: list[tuple[dict[Any, Any], Training]] = []
-    for record in distinct(group[group["kind"] == "train"]).to_dict("records"):
+    for record in distinct(group[group["kind"] == "train"]).head(MAX_SEARCHED).to_dict("records"):
         training, _ = read_training(str(record["path"]))
         if training is not None and len(training.loss):
             read.append((record, training))

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics import RESAMPLING_SEED, holm, mean_interval, permutation_test
+from analysis.significance import holm, permutation_test
+from analysis.statistics import RESAMPLING_SEED, mean_interval
 
 Array = npt.NDArray[Any]
 

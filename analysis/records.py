@@ -13,9 +13,6 @@ from hpcbench.config import content_hash
 SCHEMA = 1
 """The record schema this program reads (``schema`` in run.json and result.json)."""
 
-MARKS = ("result.json", "run.json", "status.json")
-"""A directory that holds one of these is a run directory."""
-
 
 class Configs(Mapping[str, dict[str, Any]]):
     """Configurations by hash; those from a cache are text until somebody asks for them."""

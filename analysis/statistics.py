@@ -1,4 +1,4 @@
-"""Intervals, comparisons and flags for measured times, without assuming a normal distribution.
+"""Intervals for measured times, without assuming a normal distribution.
 
 Every interval is given at 95 % unless said otherwise, and every resampling starts from
 :data:`RESAMPLING_SEED`, so the same records give the same table.
@@ -7,7 +7,6 @@ Reference: T. Hoefler and R. Belli, "Scientific benchmarking of parallel computi
 SC15, doi:10.1145/2807591.2807644.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -182,8 +181,11 @@ def hierarchical_medians(
         Medians over runs of the medians over steps, (num_resamples,).
     """
     rng = rng or np.random.default_rng(RESAMPLING_SEED)
-    # Draws of different runs are independent, so they can be made before the runs are chosen.
-    draws = np.array([block_medians(np.asarray(run), num_resamples, rng) for run in runs])
+    if all(len(run) == 1 for run in runs):  # runs known by their median only
+        draws = np.repeat(np.asarray(runs, dtype=float), num_resamples, axis=1)
+    else:
+        # Draws of different runs are independent: they can be made before the runs are chosen.
+        draws = np.array([block_medians(np.asarray(run), num_resamples, rng) for run in runs])
     labels = list(range(len(runs))) if allocations is None else [str(a) for a in allocations]
     members = [
         np.array([i for i, label in enumerate(labels) if label == name])
@@ -240,42 +242,6 @@ def ratio_interval(
     ]
     n = min(len(numerator), len(denominator))
     return percentile_interval(medians[0] / medians[1], draws[0] / draws[1], n)
-
-
-def permutation_test(first: Sequence[float] | Array, second: Sequence[float] | Array) -> float:
-    """Return the two-sided p-value of "both come from one population", by their rank sums.
-
-    All ways to split the values are gone through where there are at most
-    :data:`NUM_RESAMPLES`·5, else as many random ones; the observed split counts itself. Ranks
-    make one straggler weigh no more than any other slow run.
-    """
-    a, b = finite(first), finite(second)
-    if len(a) == 0 or len(b) == 0:
-        return math.nan
-    ranks = stats.rankdata(np.concatenate([a, b]))
-    n, most = len(ranks), 5 * NUM_RESAMPLES
-    if math.comb(n, len(a)) <= most:
-        chosen = np.array(list(itertools.combinations(range(n), len(a))))
-    else:
-        rng = np.random.default_rng(RESAMPLING_SEED)
-        chosen = rng.permuted(np.tile(np.arange(n), (most, 1)), axis=1)[:, : len(a)]
-        chosen[0] = np.arange(len(a))
-    expected = len(a) * (n + 1) / 2
-    distance = np.abs(ranks[chosen].sum(axis=1) - expected)
-    observed = abs(float(ranks[: len(a)].sum()) - expected)
-    return float(np.mean(distance >= observed - 1e-9))
-
-
-def holm(p_values: Sequence[float] | Array) -> Array:
-    """Return p-values adjusted for their number by Holm's step-down rule.
-
-    Reference: S. Holm, Scand. J. Stat. 6 (1979) 65.
-    """
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.minimum(adjusted, 1.0)
 
 
 def repeats_wanted(

@@ -13,7 +13,7 @@ from hpcbench.config import Config, content_hash  # noqa: E402
 from hpcbench.errors import InputError, nearest  # noqa: E402
 from hpcbench.run_config import RunConfig  # noqa: E402
 
-SECTIONS = ("model", "train", "forecast")
+SECTIONS = ("model", "embedding", "train", "forecast")
 STUDY_NAMES = ("ranks", "repeat", "seed")
 """Names that belong to a point and to no section."""
 
@@ -76,7 +76,7 @@ def resolve(name: str, place: str, used: Iterable[str] = ()) -> str:
     valid = [*STUDY_NAMES, *defaults(), *short_names()]
     raise InputError(
         f'{place}: unknown name "{name}"{nearest(name, valid)}; valid: ranks, repeat, seed and the '
-        "fields of [model], [train], [forecast] and [dataset]"
+        "fields of [model], [embedding], [train], [forecast] and [dataset]"
     )
 
 

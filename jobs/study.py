@@ -181,11 +181,12 @@ class Resources(Config):
 
 
 class Study(Config):
-    """A study file. [dataset], [model], [train] and [forecast] are those of a training run."""
+    """A study file. Its sections [dataset] to [forecast] are those of a training run."""
 
     study: StudySection
     dataset: dict[str, Any]
     model: dict[str, Any] = Field(default_factory=dict)
+    embedding: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     forecast: dict[str, Any] = Field(default_factory=dict)
     axes: Axes = Field(default_factory=Axes)

@@ -57,6 +57,11 @@ def scaling(
                 ls=":",
                 label="ideal" if index == 0 else None,
             )
+            with_baselines = curve[curve["predicted_seconds"].notna() & (curve["ranks"] > 1)]
+            left.plot(with_baselines["ranks"], with_baselines["predicted_seconds"], ls="none",
+                      marker="_", ms=11, mew=1.6, color=line_style(index)["color"],
+                      label=f"{label}, predicted from α and β" if len(with_baselines) else None,
+                      )  # fmt: skip
         if laws is not None and len(laws):
             draw_laws(left, laws)
         right.axhline(1.0, color="#777777", lw=1.0, ls=":", label="ideal")

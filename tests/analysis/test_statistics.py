@@ -6,15 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from analysis.significance import LARGE, holm, permutation_test
 from analysis.statistics import (
     autocorrelation,
     block_length,
     hierarchical_medians,
     hodges_lehmann,
-    holm,
     mean_interval,
     median_interval,
-    permutation_test,
     rank_bounds,
     ratio_interval,
     repeats_wanted,
@@ -124,3 +123,14 @@ def test_repeats_go_on_until_the_interval_is_narrow_enough() -> None:
     assert 0 < more <= 14
     assert repeats_wanted(1 + rng.random(20)) == 0
     assert repeats_wanted([1.0, 2.0, 3.0], minimum=3) == 1
+
+
+def test_many_values_take_the_normal_limit_of_the_rank_sum() -> None:
+    rng = np.random.default_rng(8)
+    for shift in (0.0, 0.3, 0.6):
+        a, b = rng.standard_normal(LARGE), rng.standard_normal(LARGE) + shift
+        # permutations up to here; the normal limit says the same where it takes over
+        limit = stats.mannwhitneyu(a, b, method="asymptotic").pvalue
+        assert permutation_test(a, b) == pytest.approx(limit, abs=0.012)
+    many = rng.standard_normal((2, 4000))
+    assert permutation_test(many[0], many[1] + 0.1) < 0.01 < permutation_test(*many)
