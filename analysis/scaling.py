@@ -9,6 +9,7 @@ The base p₀ is the smallest number of ranks that was measured, never silently 
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,9 @@ def speed_up(mode: str, base_ranks: int, base: Cell, ranks: int, cell: Cell) -> 
         ratio = Interval(1.0, 1.0, 1.0, len(cell.timings))
     else:
         ratio = ratio_interval(base.timings, cell.timings, (base.allocations, cell.allocations))
+        # of the times in the same rows, which are those of steps where runs are few
+        times = [side.step_seconds()[0].value for side in (base, cell)]
+        ratio = replace(ratio, value=times[0] / times[1])
     growth = 1.0 if mode == "strong" else work_ratio(base, cell)
     if mode == "weak":
         # The work grows with the ranks, so the ideal time is constant and S = E·p/p₀.

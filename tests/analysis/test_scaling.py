@@ -115,3 +115,13 @@ def test_raw_points_are_the_medians_of_the_runs(runs: Any) -> None:
         runs.done(f"a{k}", 1, step_seconds=[0.1 + k] * 9)
     points = raw_points(read_curves(collect([runs.root])))
     assert points["step_seconds"].to_numpy() == pytest.approx([0.1, 1.1, 2.1])
+
+
+def test_speed_up_is_that_of_the_times_in_its_row(runs: Any) -> None:
+    # Two unequal runs: the median over runs and the median over all their steps differ.
+    for ranks, medians in ((1, (0.10, 0.11)), (2, (0.05, 0.2))):
+        for k, seconds in enumerate(medians):
+            runs.done(f"p{ranks}-{k}", ranks, step_seconds=noisy(runs, seconds)[: 60 - 20 * k])
+    row = scaling_table(read_curves(collect([runs.root]))).set_index("ranks").loc[2]
+    assert row["speed_up"] == pytest.approx(row["base_seconds"] / row["step_seconds"])
+    assert row["speed_up_low"] < row["speed_up"] < row["speed_up_high"]
