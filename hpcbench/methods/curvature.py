@@ -12,7 +12,7 @@ It is symmetric and positive semi-definite, and equals the Hessian where the net
 its parameters.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,12 @@ from hpcbench.communicator import Communicator
 from hpcbench.models.forecaster import Forecaster, State
 
 Parameters = dict[str, Tensor]
+
+
+class Product(Protocol):
+    """A product of the Gauss–Newton matrix with a direction."""
+
+    def __call__(self, direction: Tensor, structural: float = 0.0) -> Tensor: ...
 
 
 class FlatParameters:
@@ -60,6 +66,32 @@ class FlatParameters:
         return [part.view_as(p) for part, p in zip(parts, self.parameters, strict=True)]
 
 
+class _Traced(nn.Module):
+    """The forecaster, giving the cell's outputs as well."""
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        super().__init__()
+        self.forecaster = forecaster
+
+    def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, Tensor]:
+        rows = self.forecaster.rows(inputs)
+        hidden, _ = self.forecaster.core(rows, state)
+        outputs = self.forecaster.read_out(hidden, rows)
+        return self.forecaster.components(outputs, len(inputs)), hidden
+
+
+class _RowLoss(nn.Module):
+    """The mean squared error of rows, ``(row, time, input)`` against ``(row, time, output)``."""
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        super().__init__()
+        self.forecaster = forecaster
+
+    def forward(self, rows: Tensor, target: Tensor, state: State | None) -> Tensor:
+        hidden, _ = self.forecaster.core(rows, state)
+        return nn.functional.mse_loss(self.forecaster.read_out(hidden, rows), target)
+
+
 class Window:
     """One batch of windows as a least-squares problem, over all ranks.
 
@@ -77,10 +109,14 @@ class Window:
 
     def outputs(self, vector: Tensor) -> Tensor:
         """Return the scaled targets the forecaster gives with these parameters."""
-        named = self.parameters.named(vector)
-        arguments = (self.inputs, self.state)
-        outputs: Tensor = torch.func.functional_call(self.forecaster, named, arguments)[0]
-        return outputs
+        return self.traced(vector)[0]
+
+    def traced(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scaled targets, and the cell's outputs ``(row, time, unit)``."""
+        named = {f"forecaster.{n}": p for n, p in self.parameters.named(vector).items()}
+        model, arguments = _Traced(self.forecaster), (self.inputs, self.state)
+        traced: tuple[Tensor, Tensor] = torch.func.functional_call(model, named, arguments)
+        return traced
 
     @torch.no_grad()
     def state_after(self) -> State:
@@ -99,22 +135,47 @@ class Window:
         self.average(value)
         return float(value)
 
-    def linearised(self, vector: Tensor) -> tuple[float, Tensor, Callable[[Tensor], Tensor]]:
+    def linearised(self, vector: Tensor) -> tuple[float, Tensor, Product]:
         r"""Return loss, gradient and the Gauss–Newton product at a point, over all ranks.
 
-        The product :math:`v \mapsto \frac2N J^\top (J v)` takes one forward-mode and one
-        reverse pass and one allreduce.
+        The product :math:`v, \mu \mapsto \frac2N J^\top J v + \frac{2\mu}{M} J_h^\top J_h v`
+        takes one forward-mode and one reverse pass and one allreduce. :math:`J_h` is the Jacobian
+        of the :math:`M` outputs of the cell, :math:`\mu` the second argument.
         """
-        outputs, pull_back = torch.func.vjp(self.outputs, vector)  # type: ignore[misc]
+        traced, pull_back = torch.func.vjp(self.traced, vector)  # type: ignore[misc]
+        outputs, hidden = traced
         error = outputs - self.target
-        (gradient,) = pull_back(2 / error.numel() * error)
+        (gradient,) = pull_back((2 / error.numel() * error, torch.zeros_like(hidden)))
         loss = error.square().mean().reshape(1)
         self.average(gradient, loss)
 
-        def product(direction: Tensor) -> Tensor:
-            change = torch.func.jvp(self.outputs, (vector,), (direction,))[1]
-            (result,) = pull_back(2 / change.numel() * change)
+        def product(direction: Tensor, structural: float = 0.0) -> Tensor:
+            change, moved = torch.func.jvp(self.traced, (vector,), (direction,))[1]
+            shares = 2 / change.numel() * change, 2 * structural / moved.numel() * moved
+            (result,) = pull_back(shares)
             self.average(result)
             return result
 
         return float(loss), gradient, product
+
+    def row_squares(self, vector: Tensor) -> Tensor:
+        r"""Return :math:`\frac1n \sum_r g_r^2`, over the :math:`n` rows of all ranks.
+
+        :math:`g_r` is the gradient of row r's mean squared error; the squares are taken element
+        by element.
+        """
+        forecaster = self.forecaster
+        rows, target = forecaster.rows(self.inputs), forecaster.outputs(self.target)
+
+        def loss(weights: Tensor, row: Tensor, wanted: Tensor, state: State | None) -> Tensor:
+            named = {f"forecaster.{n}": p for n, p in self.parameters.named(weights).items()}
+            before = None if state is None else tuple(part[:, None] for part in state)
+            arguments = (row[None], wanted[None], before)
+            value: Tensor = torch.func.functional_call(_RowLoss(forecaster), named, arguments)
+            return value
+
+        along = None if self.state is None else 1
+        gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, along))
+        squares = gradients(vector, rows, target, self.state).square().mean(0)
+        self.average(squares)
+        return squares

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from hpcbench.methods.fast_split import SPLIT_CELLS, lstm_layers
 from hpcbench.methods.method import require_cell
 from hpcbench.methods.ridge import Ridge, RidgeOptions
+from hpcbench.methods.split_layer import SPLIT_CELLS, lstm_layers
 from hpcbench.models.forecaster import Forecaster
 from hpcbench.models.initialisation import spectral_radius
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hpcbench.errors import InputError
-from hpcbench.methods.fast_split import SPLIT_CELLS, lstm_layers
 from hpcbench.methods.method import Method, detached, require_cell, with_gradient
+from hpcbench.methods.split_layer import SPLIT_CELLS, lstm_layers
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 

@@ -1,12 +1,17 @@
 """Running on a mixture of the truth and the network's own predictions."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from hpcbench.config import Config
-from hpcbench.methods.method import Method, detached
+from hpcbench.methods.method import Method, detached, require_cell, stepwise_cells
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
+
+if TYPE_CHECKING:
+    from hpcbench.run_config import RunConfig
 
 
 def forced_run(
@@ -85,6 +90,16 @@ class ForcedMethod(Method):
         super().__init__(forecaster)
         self.through = bool(getattr(options, "through", True))
         self.pull_state = False
+
+    @classmethod
+    def check(cls, config: "RunConfig") -> None:
+        """Refuse fused cells: what a kernel fuses over time cannot be fed its own output."""
+        require_cell(
+            config,
+            stepwise_cells(),
+            "runs the cell on its own predictions, one step at a time, where a kernel that is "
+            "fused over time gains nothing",
+        )
 
     def share(self, states: Tensor, state: State | None, random: RowRandom) -> Tensor:
         """Return the share of the truth in every input, ``(batch or 1, window)``."""

@@ -9,14 +9,14 @@ from torch import Tensor
 from hpcbench.config import Config
 from hpcbench.errors import InputError
 from hpcbench.methods.forcing import ForcedMethod, apart
-from hpcbench.methods.method import require_cell, require_linear_head, stepwise_cells
+from hpcbench.methods.method import require_cell, require_linear_head
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 
 if TYPE_CHECKING:
     from hpcbench.run_config import RunConfig
 
-PULLED_CELLS = ("coupled_lstm", "elman", "gru", "lstm", "peephole_lstm", "stepped_lstm")
+PULLED_CELLS = ("coupled_lstm", "elman", "gru", "peephole_lstm", "stepped_lstm")
 """Cells whose first state is the hidden layer that the head reads."""
 
 POWER_ITERATIONS = 8
@@ -77,12 +77,7 @@ class GeneralizedForcing(ForcedMethod):
             raise InputError(
                 f'train.options.share: given {options.share}; valid: 0 to 1, or "adaptive"'
             )
-        if options.share == "adaptive":
-            require_cell(
-                config,
-                stepwise_cells(),
-                "estimates Jacobians, which needs a cell without fused kernels",
-            )
+        super().check(config)
         if options.force == "state":
             require_cell(config, PULLED_CELLS, "moves the hidden units that the head reads")
             require_linear_head(config)

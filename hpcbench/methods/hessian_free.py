@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpcbench.config import Config
 from hpcbench.methods.curvature import Window
-from hpcbench.methods.method import Method, detached, require_cell, stepwise_cells
+from hpcbench.methods.method import Method, detached, require_cell, stepwise_cells, traceable_cells
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 
@@ -32,11 +32,18 @@ class HessianFreeOptions(Config):
         Most Gauss–Newton products per step.
     memory
         Factor on the last direction, from which the next iteration starts.
+    structural
+        Structural damping :math:`\mu`: how much a change of the hidden units counts, against
+        a change of the parameters (0: not at all).
+    preconditioner
+        Whether the iteration is preconditioned. It takes a gradient of every row for itself.
     """
 
     damping: float = Field(1.0, ge=0)
     products: int = Field(50, ge=1)
     memory: float = Field(0.95, ge=0, le=1)
+    structural: float = Field(0.0, ge=0)
+    preconditioner: bool = False
 
 
 class HessianFree(Method):
@@ -44,15 +51,23 @@ class HessianFree(Method):
 
     .. math::
 
-        (G + \lambda I)\, p = -\nabla L, \qquad \theta \leftarrow \theta + \alpha p
+        (G + \lambda I + \lambda \mu\, G_h)\, p = -\nabla L, \qquad
+        \theta \leftarrow \theta + \alpha p, \qquad G_h = \tfrac2M J_h^\top J_h
 
     by conjugate gradients, each product one allreduce; ``p`` starts from the last step's,
-    shortened. Levenberg–Marquardt: with the ratio :math:`\rho` of actual to predicted decrease,
+    shortened. :math:`G_h` is the Gauss–Newton matrix of the :math:`M` hidden outputs: structural
+    damping keeps a step from upsetting the network's dynamics where the loss does not see it.
+    Levenberg–Marquardt: with the ratio :math:`\rho` of actual to predicted decrease,
     :math:`\lambda \leftarrow \tfrac23 \lambda` for :math:`\rho > \tfrac34` and
-    :math:`\tfrac32 \lambda` for :math:`\rho < \tfrac14`. The step :math:`\alpha` is shortened
-    until the loss falls enough, and left out where it never does (Martens 2010; Martens and
-    Sutskever 2011, without structural damping and preconditioner). Batches should be large: the
-    step trusts the batch it is computed on.
+    :math:`\tfrac32 \lambda` for :math:`\rho < \tfrac14`. The preconditioner is
+
+    .. math::
+
+        D = \mathrm{diag}\Bigl(\tfrac1n \sum_r g_r^2 + \lambda\Bigr)^{3/4}
+
+    with the gradients :math:`g_r` of the rows. The step :math:`\alpha` is shortened until the loss
+    falls enough, and left out where it never does (Martens 2010; Martens and Sutskever 2011).
+    Batches should be large: the step trusts the batch it is computed on.
     """
 
     OWNS_UPDATE: ClassVar[bool] = True
@@ -72,10 +87,16 @@ class HessianFree(Method):
 
     @classmethod
     def check(cls, config: "RunConfig") -> None:
-        """Refuse fused cells: they have no forward-mode derivatives."""
+        """Refuse fused cells, and rows that cannot be differentiated side by side."""
         require_cell(
             config, stepwise_cells(), "needs forward-mode derivatives, which fused kernels lack"
         )
+        if config.train.method_options().preconditioner:
+            require_cell(
+                config,
+                traceable_cells(),
+                "with a preconditioner differentiates all rows side by side",
+            )
 
     def update(
         self, states: Tensor, state: State | None, random: RowRandom
@@ -84,16 +105,22 @@ class HessianFree(Method):
         window = Window(self.forecaster, states, state, self.ranks)
         here = window.parameters.get()
         after = detached(window.state_after())
+        damping, options = float(self.damping), self.options
         loss, gradient, product = window.linearised(here)
-        damping = float(self.damping)
 
         def damped(vector: Tensor) -> Tensor:
-            return product(vector) + damping * vector
+            return product(vector, damping * options.structural) + damping * vector
 
-        start = self.options.memory * self.direction
-        step, residual = conjugate_gradients(damped, -gradient, start, self.options.products)
+        scale = torch.ones_like(here)
+        if options.preconditioner:
+            scale = (window.row_squares(here) + damping) ** 0.75
+        start = options.memory * self.direction
+        step, residual = conjugate_gradients(damped, -gradient, start, options.products, scale)
         slope = float(gradient @ step)
-        curvature = float(step @ (-gradient - residual)) - damping * float(step @ step)
+        if options.structural:  # what is damped is no part of the prediction
+            curvature = float(step @ product(step))
+        else:
+            curvature = float(step @ (-gradient - residual)) - damping * float(step @ step)
         predicted = slope + 0.5 * curvature
         self.direction.copy_(step)
 
@@ -116,7 +143,11 @@ class HessianFree(Method):
 
 
 def conjugate_gradients(
-    product: Callable[[Tensor], Tensor], right: Tensor, start: Tensor, most: int
+    product: Callable[[Tensor], Tensor],
+    right: Tensor,
+    start: Tensor,
+    most: int,
+    scale: Tensor,
 ) -> tuple[Tensor, Tensor]:
     r"""Return an approximate solution of :math:`A p = b` and its residual, for positive definite A.
 
@@ -132,12 +163,14 @@ def conjugate_gradients(
         :math:`b`, and where the iteration starts.
     most
         Largest number of iterations.
+    scale
+        Diagonal of the preconditioner; ones for none.
     """
     solution = start.clone()
     residual = right - (product(solution) if bool(solution.any()) else 0 * solution)
-    direction = residual.clone()
-    square = residual @ residual
-    smallest = torch.finfo(right.dtype).eps ** 2 * float(right @ right)
+    direction = residual / scale
+    square = residual @ direction
+    smallest = torch.finfo(right.dtype).eps ** 2 * float(right @ (right / scale))
     values = []
     for iteration in range(1, most + 1):
         if float(square) <= smallest:
@@ -149,8 +182,9 @@ def conjugate_gradients(
         rate = square / curvature
         solution += rate * direction
         residual -= rate * image
-        following = residual @ residual
-        direction = residual + following / square * direction
+        scaled = residual / scale
+        following = residual @ scaled
+        direction = scaled + following / square * direction
         square = following
         values.append(float(-0.5 * solution @ (right + residual)))
         back = max(10, iteration // 10)

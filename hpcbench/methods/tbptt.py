@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor, nn
 
 from hpcbench.errors import InputError
-from hpcbench.methods.method import Method, detached
+from hpcbench.methods.dropout import DropoutOptions, dropped
+from hpcbench.methods.method import Method, detached, require_cell
 from hpcbench.methods.noise import NoiseOptions, disturbance
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
@@ -14,14 +16,22 @@ if TYPE_CHECKING:
     from hpcbench.run_config import RunConfig
 
 
-class TruncatedBPTTOptions(NoiseOptions):
-    """Options of truncated backpropagation: the noise, and which steps have a target.
+TWO_PASTS = ("coupled_lstm", "depth_gated_lstm", "lstm", "peephole_lstm", "stepped_lstm")
+"""Cells whose state is a short memory ``h`` and a long one ``c``."""
+
+
+class TruncatedBPTTOptions(NoiseOptions, DropoutOptions):
+    """Options of truncated backpropagation: of the noise and the dropout, and two of its own.
 
     targets
         ``all`` steps of the window (many to many) or the ``last`` one (many to one).
+    carried
+        What the next window of a segment starts from: ``all`` of the state, the ``hidden`` units
+        or the ``cell`` alone, the other one zero. An ablation of the LSTM's two memories.
     """
 
     targets: Literal["all", "last"] = "all"
+    carried: Literal["all", "hidden", "cell"] = "all"
 
 
 class TruncatedBPTT(Method):
@@ -48,8 +58,16 @@ class TruncatedBPTT(Method):
 
     @classmethod
     def check(cls, config: "RunConfig") -> None:
-        """Refuse an undisturbed target where the target is not an increment."""
-        if not config.train.method_options().noise_corrected and config.model.target == "state":
+        """Refuse an undisturbed target that is no increment, and parts a state does not have."""
+        options = config.train.method_options()
+        if options.carried != "all":
+            require_cell(config, TWO_PASTS, f'with carried = "{options.carried}" parts h from c')
+            if config.embedding.delays > 1 or config.embedding.layout == "sequence":
+                raise InputError(
+                    f'train.options.carried: "{options.carried}" does not go with delays '
+                    "([embedding]), whose past is carried too; choose one of them"
+                )
+        if not options.noise_corrected and config.model.target == "state":
             raise InputError(
                 "train.options.noise_corrected: false keeps the undisturbed increment, and "
                 'model.target is "state"; choose model.target = "increment", or true'
@@ -66,9 +84,25 @@ class TruncatedBPTT(Method):
             if not self.options.noise_corrected:
                 following = following + noise
             inputs = inputs + noise
-        dtype = self.forecaster.dtype
-        target = self.forecaster.scaled_target(inputs, following).to(dtype)
-        scaled, state = self.forecaster(inputs.to(dtype), state)
+        forecaster, dtype = self.forecaster, self.forecaster.dtype
+        target = forecaster.scaled_target(inputs, following).to(dtype)
+        if self.options.dropout:
+            rows = forecaster.rows(inputs.to(dtype))
+            hidden, state = forecaster.core(rows, state)
+            hidden = dropped(hidden, self.options.dropout, random)
+            scaled = forecaster.components(forecaster.read_out(hidden, rows), len(inputs))
+        else:
+            scaled, state = forecaster(inputs.to(dtype), state)
         if self.options.targets == "last":
             scaled, target = scaled[:, -1:], target[:, -1:]
-        return nn.functional.mse_loss(scaled, target), detached(state)
+        return nn.functional.mse_loss(scaled, target), self._carried(state)
+
+    def _carried(self, state: State) -> State:
+        """Return the detached part of the state that the next window starts from."""
+        state = detached(state)
+        if self.options.carried == "all":
+            return state
+        hidden, cell = state
+        if self.options.carried == "hidden":
+            return hidden, torch.zeros_like(cell)
+        return torch.zeros_like(hidden), cell

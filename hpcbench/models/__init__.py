@@ -18,10 +18,12 @@ from hpcbench.errors import InputError, nearest
 CELLS = {
     "clockwork": "hpcbench.models.clockwork:Clockwork",
     "constant": "hpcbench.models.constant:Constant",
+    "convex_ensemble": "hpcbench.models.convex_ensemble:ConvexEnsemble",
     "coupled_lstm": "hpcbench.models.coupled_lstm:CoupledLSTM",
     "depth_gated_lstm": "hpcbench.models.depth_gated_lstm:DepthGatedLSTM",
     "echo_state": "hpcbench.models.echo_state:EchoState",
     "elman": "hpcbench.models.elman:Elman",
+    "fused_gru": "hpcbench.models.fused_gru:FusedGRU",
     "gru": "hpcbench.models.gru:GRU",
     "jordan": "hpcbench.models.jordan:Jordan",
     "lstm": "hpcbench.models.lstm:LSTM",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hpcbench.config import validate
 from hpcbench.errors import InputError
-from hpcbench.methods.fast_split import LayerWeights, SplitLayer, lstm_layers, split_pass
+from hpcbench.methods.split_layer import LayerWeights, SplitLayer, lstm_layers, split_pass
 from hpcbench.run_config import RunConfig
 
 FLOAT = torch.float64
@@ -165,12 +165,65 @@ def test_local_heads_learn_apart(build: Any, tools: Any) -> None:
     assert set(method.own_state()) == {"heads.0.weight", "heads.0.bias"}
 
 
+@pytest.mark.parametrize("model", [{"head": [3]}, {"layers": 2, "skip": True}])
+def test_the_head_trains_in_turns_with_the_cell(
+    build: Any, tools: Any, model: dict[str, Any]
+) -> None:
+    """Two steps of the head on fixed hidden units; then the gradient of the cell under it."""
+    options = {"head": "alternate", "head_steps": 2, "head_rate": 0.5}
+    if model.get("layers") == 2:
+        options["local_heads"] = True
+    method, states = build("fast_split", options, **model), tools.true_states()
+    torch.manual_seed(6)
+    twin = build("fast_split", {k: v for k, v in options.items() if k == "local_heads"}, **model)
+    twin.load_state_dict(method.state_dict())
+    is_head = {n: ".core." not in n for n, _ in twin.named_parameters()}
+    for _ in range(2):
+        loss, _ = twin(states, None, tools.rows())
+        slopes = {n: g for n, g in tools.gradients(twin, loss).items() if is_head[n]}
+        rate = 0.5 / (1 + sum(g.square().sum() for g in slopes.values()))
+        with torch.no_grad():
+            for name, parameter in twin.named_parameters():
+                if is_head[name]:
+                    parameter -= rate * slopes[name]
+    expected, _ = twin(states, None, tools.rows())
+    loss, _ = method(states, None, tools.rows())
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
+    tools.assert_same(dict(method.state_dict()), dict(twin.state_dict()))
+    ours, theirs = tools.gradients(method, loss), tools.gradients(twin, expected)
+    for name, gradient in ours.items():
+        if is_head[name]:  # nothing is left to the optimiser
+            assert not dict(method.named_parameters())[name].requires_grad
+        else:
+            torch.testing.assert_close(gradient, theirs[name], rtol=0, atol=1e-12)
+
+
+def test_angle_to_the_full_gradient(build: Any, tools: Any) -> None:
+    """At random weights the split gradient points where the full one does, less so over time."""
+    cosines = []
+    for time in (2, 5, 17):
+        found = []
+        for name in ("fast_split", "tbptt"):
+            method = build(name, coupling="global")
+            loss, _ = method(tools.true_states(time=time), None, tools.rows())
+            gradients = tools.gradients(method, loss)
+            found.append(torch.cat([g.flatten() for n, g in gradients.items() if "core" in n]))
+        cosines.append(nn.functional.cosine_similarity(*found, dim=0).item())
+    assert cosines[0] == pytest.approx(1, abs=1e-12)  # one step: the same
+    assert all(0.8 < cosine < 1 - 1e-6 for cosine in cosines[1:])
+
+
 @pytest.mark.parametrize(
     ("train", "model", "parts"),
     [
         ({"method": "fast_split"}, {"cell": "gru"}, ["fast_split", "gru", "lstm, stepped_lstm"]),
         ({"method": "fast_trace"}, {"layers": 2}, ["one layer", "2", "fast_split"]),
         ({"method": "fast_split", "options": {"local_heads": True}}, {}, ["local_heads", "2"]),
+        (
+            {"method": "fast_split", "options": {"head_steps": 3}},
+            {},
+            ["head_steps", "joint", 'head = "alternate"'],
+        ),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(

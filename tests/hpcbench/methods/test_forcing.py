@@ -30,7 +30,7 @@ FREE = [
 MODELS = [
     {"coupling": "local"},
     {"coupling": "global", "target": "state"},
-    {"cell": "lstm", "layers": 2, "skip": True},
+    {"cell": "gru", "layers": 2, "skip": True},
 ]
 
 
@@ -301,6 +301,16 @@ def test_free_steps_are_discounted_applications(build: Any, tools: Any, name: st
             {"method": "generalized_forcing", "options": {"share": "adaptive"}},
             {"cell": "lstm"},
             ["generalized_forcing", "fused", "stepped_lstm", "gru"],
+        ),
+        (
+            {"method": "scheduled_sampling"},
+            {"cell": "lstm"},
+            ["scheduled_sampling", "own predictions", "fused", '"lstm"', "stepped_lstm"],
+        ),
+        (
+            {"method": "sparse_forcing"},
+            {"cell": "fused_gru"},
+            ["sparse_forcing", "fused", '"fused_gru"', "valid:", "gru"],
         ),
         (
             {"method": "generalized_forcing", "options": {"share": 1.5}},

@@ -63,6 +63,10 @@ def test_uoro_is_unbiased(build: Any, tools: Any, cell: str) -> None:
         # of the parameters of one tensor, all but the expected few outliers
         assert (away < 3).double().mean() > 0.9
         assert away.max() < 6
+        # along the true gradient, one number for each tensor
+        length = truth[name].norm()
+        along = (draws * truth[name]).flatten(1).sum(1) / length
+        assert (along.mean() - length).abs() < 3 * along.std() / num_batches**0.5
 
 
 def test_uoro_carries_its_vectors_on(build: Any, tools: Any) -> None:

@@ -12,8 +12,8 @@ from hpcbench.communicator import Alone
 from hpcbench.config import validate
 from hpcbench.errors import InputError
 from hpcbench.free_run import free_run
-from hpcbench.methods.fast_split import lstm_layers
 from hpcbench.methods.ridge import solve_ridge
+from hpcbench.methods.split_layer import lstm_layers
 from hpcbench.metrics import climatology, persistence
 from hpcbench.models.echo_state import EchoState, EchoStateOptions, _sparse_radius
 from hpcbench.models.initialisation import spectral_radius
@@ -170,6 +170,41 @@ def test_linear_forecaster_learns_a_linear_system_exactly(build: Any) -> None:
     forecast = free_run(method.forecaster, warm, 7, Alone())
     truth = method.forecaster.restore(states[:, 2:]).numpy()
     np.testing.assert_allclose(forecast, truth, rtol=0, atol=1e-9)
+
+
+def test_a_sine_is_forecast_by_its_recursion(build: Any) -> None:
+    """x(t+1) = 2 cos(omega) x(t) - x(t-1): two delays, linear; found, and right ever after."""
+    omega = 4 * math.pi / 999
+    model = {"halo": 0, "target": "state", "cell_options": {"degree": 1, "delays": 2}}
+    method = build("ridge", {**LSQ, "washout": 1}, cell="polynomial", **model)
+    phases = torch.linspace(0, 6, 6, dtype=FLOAT)  # one at each site
+    states = torch.sin(omega * torch.arange(1000, dtype=FLOAT)[:, None] + phases)[None]
+    method.update(states[:, :801], None, None)
+    method.settle()
+    expected = torch.tensor([[2 * math.cos(omega), -1.0]], dtype=FLOAT)
+    torch.testing.assert_close(method.forecaster.head.weight, expected, rtol=0, atol=1e-8)
+    warm = method.forecaster.restore(states[:, :800]).numpy()
+    forecast = method.forecaster.normalise(
+        torch.from_numpy(free_run(method.forecaster, warm, 200, Alone()))
+    )
+    torch.testing.assert_close(forecast, states[:, 800:], rtol=0, atol=1e-6)
+
+
+def test_a_sliding_window_forecasts_as_the_carried_state_does(build: Any, tools: Any) -> None:
+    """Where nothing older than the window counts: each step afresh from the last four states."""
+    cell_options = {"delays": 2, "stride": 3}
+    method = build("ridge", {"penalty": 1e-3}, cell="polynomial", cell_options=cell_options)
+    fit(method, tools)
+    forecaster, known = method.forecaster, tools.true_states()
+    warm = forecaster.restore(known).numpy()
+    carried = forecaster.normalise(torch.from_numpy(free_run(forecaster, warm, 5, Alone())))
+    series = known
+    for _ in range(5):
+        window = series[:, -4:]
+        scaled, _ = forecaster(window, None)
+        following = forecaster.next_state(window[:, -1:], scaled[:, -1:])
+        series = torch.cat([series, following], 1)
+    torch.testing.assert_close(series[:, 9:].detach(), carried, rtol=0, atol=1e-10)
 
 
 # ----------------------------------------------------------------------------------- polynomials

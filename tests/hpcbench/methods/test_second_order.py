@@ -49,6 +49,7 @@ def test_product_is_the_dense_matrix(
     loss, gradient, product = window.linearised(window.parameters.get())
     columns = torch.stack([product(unit) for unit in torch.eye(len(dense), dtype=FLOAT)])
     torch.testing.assert_close(columns, dense, rtol=0, atol=1e-8)
+    assert dense.abs().max() > 1e-2
     torch.testing.assert_close(columns, columns.T, rtol=0, atol=1e-12)
     assert torch.linalg.eigvalsh(columns).min() > -1e-12
     # loss and gradient are those of the ordinary backward pass
@@ -58,6 +59,77 @@ def test_product_is_the_dense_matrix(
     expected.backward()
     flat = torch.cat([p.grad.flatten() for p in plain.forecaster.parameters()])
     torch.testing.assert_close(gradient, flat, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_structural_damping_adds_the_matrix_of_the_hidden_units(
+    build: Any, tools: Any, model: dict[str, Any]
+) -> None:
+    window = window_of(build("hessian_free", **model), tools)
+    here = window.parameters.get()
+    jacobian: Any = torch.autograd.functional.jacobian(lambda v: window.traced(v)[1], here)
+    moves = jacobian.reshape(-1, len(here))
+    _, _, product = window.linearised(here)
+    columns = torch.stack([product(unit, 0.7) for unit in torch.eye(len(here), dtype=FLOAT)])
+    outputs = dense_jacobian(window)
+    expected = 2 / len(outputs) * outputs.T @ outputs + 1.4 / len(moves) * moves.T @ moves
+    torch.testing.assert_close(columns, expected, rtol=0, atol=1e-8)
+    assert (expected - 2 / len(outputs) * outputs.T @ outputs).abs().max() > 1e-3
+
+
+def test_structural_damping_shortens_the_change_of_the_hidden_units(build: Any, tools: Any) -> None:
+    moved = []
+    for structural in (0.0, 1e4):
+        method = build("hessian_free", {"damping": 1e-2, "structural": structural}, hidden=3)
+        states = tools.true_states()
+        before = Window(method.forecaster, states, None, Alone())
+        _, hidden = before.traced(before.parameters.get())
+        loss, _ = method.update(states, None, tools.rows())
+        after = Window(method.forecaster, states, None, Alone())
+        assert after.loss(after.parameters.get()) < loss.item()
+        moved.append((after.traced(after.parameters.get())[1] - hidden).norm().item())
+    assert moved[1] < 0.5 * moved[0]
+
+
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+def test_row_squares_are_those_of_rows_one_by_one(
+    build: Any, tools: Any, model: dict[str, Any], carried: bool
+) -> None:
+    window = window_of(build("hessian_free", **model), tools, carried)
+    forecaster = window.forecaster
+    rows, target = forecaster.rows(window.inputs), forecaster.outputs(window.target)
+    total = torch.zeros_like(window.parameters.get())
+    for row in range(len(rows)):
+        part = slice(row, row + 1)
+        state = None if window.state is None else tuple(s[:, part] for s in window.state)
+        hidden, _ = forecaster.core(rows[part], state)
+        forecaster.zero_grad()
+        (forecaster.read_out(hidden, rows[part]) - target[part]).square().mean().backward()
+        total += torch.cat([p.grad.flatten() ** 2 for p in forecaster.parameters()])
+    squares = window.row_squares(window.parameters.get())
+    torch.testing.assert_close(squares, total / len(rows), rtol=1e-10, atol=1e-14)
+
+
+def test_a_preconditioner_saves_products_on_a_badly_scaled_system() -> None:
+    scales = torch.logspace(0, 6, 40, dtype=FLOAT)
+    torch.manual_seed(1)
+    near = 0.01 * torch.randn(40, 40, dtype=FLOAT)
+    matrix = torch.diag(scales) + near @ near.T
+    right = torch.randn(40, dtype=FLOAT)
+    expected, counts = torch.linalg.solve(matrix, right), []
+    for scale in (torch.ones_like(right), scales):
+        calls: list[int] = []
+
+        def product(vector: Tensor, calls: list[int] = calls) -> Tensor:
+            calls.append(1)
+            return matrix @ vector
+
+        found, residual = conjugate_gradients(product, right, torch.zeros_like(right), 400, scale)
+        counts.append(len(calls))
+        torch.testing.assert_close(residual, right - matrix @ found, rtol=0, atol=1e-9)
+    assert counts[1] < 0.5 * counts[0]
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("carried", [False, True])
@@ -87,9 +159,11 @@ def test_conjugate_gradients_solve_a_linear_system() -> None:
         calls.append(1)
         return matrix @ vector
 
-    for start in (torch.zeros(12, dtype=FLOAT), torch.randn(12, dtype=FLOAT), expected.clone()):
+    none, some = torch.ones(12, dtype=FLOAT), 0.5 + torch.rand(12, dtype=FLOAT)
+    starts = torch.zeros(12, dtype=FLOAT), torch.randn(12, dtype=FLOAT), expected.clone()
+    for start, scale in itertools.product(starts, (none, some)):
         calls.clear()
-        found, residual = conjugate_gradients(product, right, start, 100)
+        found, residual = conjugate_gradients(product, right, start, 100, scale)
         torch.testing.assert_close(residual, right - matrix @ found, rtol=0, atol=1e-10)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
         assert len(calls) <= 30
@@ -108,6 +182,16 @@ def test_linear_least_squares_take_one_step(build: Any, tools: Any, name: str) -
     loss, _ = method.update(states, None, tools.rows())
     best, _ = exact.update(states, None, tools.rows())
     assert loss.item() == pytest.approx(best.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"structural": 0.1}, {"preconditioner": True}])
+def test_options_of_hessian_free_lower_the_loss_too(
+    build: Any, tools: Any, options: dict[str, Any]
+) -> None:
+    method, states = build("hessian_free", options, hidden=3), tools.true_states()
+    losses = [method.update(states, None, tools.rows())[0].item() for _ in range(12)]
+    assert all(after <= before for before, after in itertools.pairwise(losses))
+    assert losses[-1] < 0.5 * losses[0]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -157,6 +241,11 @@ def test_a_checkpoint_holds_what_the_method_keeps(build: Any, tools: Any, name: 
     ("train", "model", "parts"),
     [
         ({"method": "hessian_free"}, {"cell": "lstm"}, ["fused", "lstm", "stepped_lstm"]),
+        (
+            {"method": "hessian_free", "options": {"preconditioner": True}},
+            {"cell": "clockwork"},
+            ["preconditioner", "side by side", "clockwork", "elman"],
+        ),
         (
             {"method": "levenberg_marquardt"},
             {"cell": "clockwork"},

@@ -9,6 +9,7 @@ from torch import Tensor
 from hpcbench.config import validate
 from hpcbench.errors import InputError
 from hpcbench.methods.bptt_by_hand import Weights, backward_pass, forward_pass
+from hpcbench.methods.dropout import dropped
 from hpcbench.methods.noise import NoiseOptions, disturbance
 from hpcbench.run_config import RunConfig
 
@@ -111,6 +112,64 @@ def test_corrected_noise_leads_back_to_the_trajectory(build: Any, tools: Any) ->
         assert loss.item() < 1e-24
 
 
+# ---------------------------------------------------------------------- dropout, parts of a state
+
+
+def test_dropout_hides_units_from_the_head_for_a_whole_window(build: Any, tools: Any) -> None:
+    hidden = torch.randn(40 * 6, 5, 30, dtype=FLOAT)  # 40 sequences of 6 sites
+    masked = dropped(hidden, 0.3, tools.rows(batch=40))
+    kept = masked != 0
+    assert torch.equal(kept, kept[:, :1].expand_as(kept))
+    torch.testing.assert_close(masked[kept], hidden[kept] / 0.7, rtol=1e-14, atol=0)
+    assert kept.double().mean().item() == pytest.approx(0.7, abs=0.01)
+    apart = dropped(hidden[:60], 0.3, tools.rows(batch=10))
+    assert torch.equal(apart, masked[:60])  # a row draws the same on whichever rank it lies
+    assert not torch.equal(masked, dropped(hidden, 0.3, tools.rows(step=1, batch=40)))
+
+
+@pytest.mark.parametrize("coupling", ["local", "global"])
+def test_dropout_is_its_equation_and_leaves_the_state_alone(
+    build: Any, tools: Any, coupling: str
+) -> None:
+    model = {"coupling": coupling, "head": [3], "skip": True}
+    method, plain = build("tbptt", {"dropout": 0.5}, **model), build("tbptt", **model)
+    states, forecaster = tools.true_states(), method.forecaster
+    loss, state = method(states, None, tools.rows())
+    rows = forecaster.rows(states[:, :-1])
+    hidden, _ = forecaster.core(rows, None)
+    target = forecaster.outputs(forecaster.scaled_target(states[:, :-1], states[:, 1:]))
+    outputs = forecaster.read_out(dropped(hidden, 0.5, tools.rows()), rows)
+    torch.testing.assert_close(loss, (outputs - target).square().mean(), rtol=0, atol=1e-12)
+    expected, after = plain(states, None, tools.rows())
+    assert loss != expected
+    assert all(torch.equal(one, other) for one, other in zip(state, after, strict=True))
+    validation = plain.forecaster.one_step_loss(states)
+    assert torch.equal(forecaster.one_step_loss(states), validation)  # never while validating
+
+
+def test_no_dropout_is_the_identity_bitwise(build: Any, tools: Any) -> None:
+    states = tools.true_states()
+    plain, _ = build("tbptt")(states, None, tools.rows())
+    whole, _ = build("tbptt", {"dropout": 0.0})(states, None, tools.rows())
+    assert torch.equal(plain, whole)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "stepped_lstm", "coupled_lstm"])
+def test_one_of_the_two_pasts_can_be_carried_alone(build: Any, tools: Any, cell: str) -> None:
+    states = tools.true_states()
+    _, (hidden, long) = build("tbptt", cell=cell)(states[:, :5], None, tools.rows())
+    for part, expected in (
+        ("hidden", (hidden, torch.zeros_like(long))),
+        ("cell", (torch.zeros_like(hidden), long)),
+    ):
+        method = build("tbptt", {"carried": part}, cell=cell)
+        _, state = method(states[:, :5], None, tools.rows())
+        assert all(torch.equal(one, other) for one, other in zip(state, expected, strict=True))
+        loss, _ = method(states[:, 4:], state, tools.rows())
+        whole, _ = build("tbptt", cell=cell)(states[:, 4:], (hidden, long), tools.rows())
+        assert loss != whole
+
+
 # ------------------------------------------------------------------------------------- k1 and k2
 
 
@@ -158,6 +217,34 @@ def test_inputs_older_than_k2_have_no_gradient(build: Any, tools: Any) -> None:
     assert not any(part.requires_grad for part in held)
 
 
+@pytest.mark.parametrize("reach", [4, 6, 7])
+def test_inputs_up_to_k2_steps_back_count_and_no_older_ones(
+    build: Any, tools: Any, reach: int
+) -> None:
+    """One sequence of inputs, of which the cell keeps what it needs: older gradients are 0."""
+    method = build("tbptt_k1_k2", {"reach": reach}, coupling="global", target="state")
+    states, held = tools.true_states(time=13).requires_grad_(), None
+    inputs = []
+    forward = method.forecaster.forward
+
+    def watched(present: Tensor, state: Any) -> Any:
+        inputs.append(present)
+        return forward(present, state)
+
+    method.forecaster.forward = watched
+    for first in range(0, 12, 2):
+        inputs.clear()
+        loss, held = method(states[:, first : first + 3], held, tools.rows())
+    # what is run again or anew for the last window: its inputs, the oldest first
+    seen = torch.cat(inputs, 1)
+    assert seen.shape[1] == reach
+    assert torch.equal(seen, states[:, 12 - reach : 12])
+    (gradient,) = torch.autograd.grad(loss, states, retain_graph=True)
+    assert (gradient[:, :10] == 0).all()  # earlier windows are held without their history
+    later = torch.autograd.grad(loss, inputs)
+    assert (torch.cat(later, 1).abs().amax(dim=(0, 2)) > 0).all()
+
+
 # ---------------------------------------------------------------------------------------- by hand
 
 
@@ -185,16 +272,43 @@ def test_recursive_form_is_the_sum_of_products() -> None:
     """sum over t and k of dL/dh_t (prod of dh_{j+1}/dh_j) (immediate dh_k/dW), for T = 6."""
     weights, inputs, start, errors = random_problem(time=6)
     hidden, _ = forward_pass(weights, inputs, start)
-    total = torch.zeros_like(weights.W)
+    total = Weights(*(torch.zeros_like(value) for value in vars(weights).values()))
     for row in range(5):
         for t in range(1, 7):
             credit = errors[t - 1, row] @ weights.V
             for k in range(t, 0, -1):
                 slope = 1 - hidden[k, row] ** 2
-                total += torch.outer(credit * slope, hidden[k - 1, row])
+                total.W.add_(torch.outer(credit * slope, hidden[k - 1, row]))
+                total.U.add_(torch.outer(credit * slope, inputs[k - 1, row]))
+                total.b.add_(credit * slope)
                 credit = (credit * slope) @ weights.W
     ours = backward_pass(weights, inputs, hidden, errors)
-    torch.testing.assert_close(ours.W, total, rtol=0, atol=1e-10)
+    for name in ("U", "W", "b"):
+        expected = getattr(total, name)
+        torch.testing.assert_close(getattr(ours, name), expected, rtol=0, atol=1e-10)
+
+
+def test_backward_pass_by_hand_is_the_slope_of_the_loss() -> None:
+    """Central differences of the sum of squares, in every weight."""
+    weights, inputs, start, wanted = random_problem(time=4)
+
+    def loss() -> float:
+        _, outputs = forward_pass(weights, inputs, start)
+        return float((outputs - wanted).square().sum())
+
+    hidden, outputs = forward_pass(weights, inputs, start)
+    ours = backward_pass(weights, inputs, hidden, 2 * (outputs - wanted))
+    step = 1e-6
+    for name, values in vars(weights).items():
+        flat, found = values.view(-1), getattr(ours, name).view(-1)
+        for place in range(len(flat)):
+            kept = flat[place].item()
+            flat[place] = kept + step
+            above = loss()
+            flat[place] = kept - step
+            slope = (above - loss()) / (2 * step)
+            flat[place] = kept
+            assert found[place].item() == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
 def test_backward_pass_is_linear_in_the_errors() -> None:
@@ -242,6 +356,17 @@ def test_method_by_hand_is_tbptt(build: Any, tools: Any, coupling: str) -> None:
             {"target": "state"},
             ["noise_corrected", "increment"],
         ),
+        (
+            {"method": "tbptt", "options": {"carried": "cell"}},
+            {"cell": "gru"},
+            ['carried = "cell"', "gru", "valid: coupled_lstm", "lstm"],
+        ),
+        (
+            {"method": "tbptt", "options": {"carried": "cell"}, "embedding": {"delays": 2}},
+            {},
+            ['carried: "cell"', "[embedding]", "choose one"],
+        ),
+        ({"method": "tbptt", "options": {"dropout": 1.0}}, {}, ["dropout", "less than 1"]),
         ({"method": "tbtt"}, {}, ['did you mean "tbptt"', "scheduled_sampling"]),
     ],
 )
@@ -249,6 +374,7 @@ def test_choices_that_do_not_fit_are_refused(
     train: dict[str, Any], model: dict[str, Any], parts: list[str]
 ) -> None:
     data = {"train": {"steps": 1, **train}, "model": model}
+    data["embedding"] = data["train"].pop("embedding", {})
     with pytest.raises(InputError) as error:
         validate(RunConfig, data, "train.toml")
     for part in parts:

@@ -86,6 +86,25 @@ class TestEveryCell:
         inputs = series(time=3).requires_grad_()
         assert torch.autograd.gradcheck(lambda x: cell(x, None)[0], inputs, fast_mode=True)
 
+    def test_backward_pass_is_linear(self, name: str) -> None:
+        """Twice the error at the output is twice every gradient, to the last bit."""
+        cell = disturb(build(name))
+        inputs = series().requires_grad_()
+        outputs, _ = cell(inputs, None)
+        leaves = [inputs, *(p for p in cell.parameters() if p.requires_grad)]
+        one, two = torch.randn_like(outputs), torch.randn_like(outputs)
+
+        def back(vector: Tensor) -> list[Tensor]:
+            found = torch.autograd.grad(
+                outputs, leaves, vector, retain_graph=True, materialize_grads=True
+            )
+            return list(found)
+
+        for doubled, once in zip(back(2 * one), back(one), strict=True):
+            assert torch.equal(doubled, 2 * once)
+        for both, a, b in zip(back(one + two), back(one), back(two), strict=True):
+            torch.testing.assert_close(both, a + b, **EXACT)
+
     def test_any_stack_height_and_length(self, name: str) -> None:
         for layers in (1, 3):
             for time in (1, 5):
@@ -390,6 +409,67 @@ def test_gru_stays_in_the_unit_cube(reset_after: bool) -> None:
             parameter.copy_(3 * torch.randn_like(parameter))
     outputs, _ = cell(5 * series(time=30), (2 * torch.rand(1, BATCH, HIDDEN) - 1,))
     assert outputs.abs().max() <= 1
+
+
+def test_fused_gru_is_the_one_with_reset_after() -> None:
+    ours, stepped = disturb(build("fused_gru")), build("gru")
+    with torch.no_grad():
+        for index, layer in enumerate(stepped.layers):
+            weights = {
+                name: getattr(ours.cell, f"{name}_l{index}")
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            }
+            layer.weight_ih.copy_(weights["weight_ih"])
+            layer.weight_hh.copy_(weights["weight_hh"])
+            layer.bias.copy_(weights["bias_ih"])
+            layer.bias[: 2 * HIDDEN] += weights["bias_hh"][: 2 * HIDDEN]
+            layer.bias_hn.copy_(weights["bias_hh"][2 * HIDDEN :])
+    inputs, start = series(), (torch.randn(LAYERS, BATCH, HIDDEN),)
+    expected, (last,) = stepped(inputs, start)
+    outputs, (hidden,) = ours(inputs, start)
+    torch.testing.assert_close(outputs, expected, **EXACT)
+    torch.testing.assert_close(hidden, last, **EXACT)
+
+
+# ------------------------------------------------------------------------------- convex ensemble
+
+
+def test_convex_ensemble_is_a_convex_combination_of_its_members() -> None:
+    """A linear head on it is the weighted mean of heads on the members."""
+    cell = disturb(build("convex_ensemble", members=3, cell="gru"))
+    inputs, head = series(), torch.randn(2, 3 * HIDDEN)
+    outputs, _ = cell(inputs, None)
+    weights = cell.logits.softmax(0)
+    assert weights.min() > 0
+    torch.testing.assert_close(weights.sum(), torch.tensor(1.0), **EXACT)
+    expected = torch.zeros(BATCH, TIME, 2)
+    for weight, member, block in zip(weights, cell.members, head.chunk(3, 1), strict=True):
+        expected = expected + weight * member(inputs, None)[0] @ block.T
+    torch.testing.assert_close(outputs @ head.T, expected, **EXACT)
+    (slope,) = torch.autograd.grad((outputs @ head.T).square().sum(), cell.logits)
+    assert slope.abs().max() > 0
+    torch.testing.assert_close(slope.sum(), torch.tensor(0.0), rtol=0, atol=1e-10)
+
+
+def test_convex_ensemble_starts_with_equal_weights_and_different_members() -> None:
+    cell = build("convex_ensemble", members=4)
+    assert torch.equal(cell.logits.softmax(0), torch.full((4,), 0.25))
+    first, second = (cell.members[k].layers[0].weight_ih for k in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_convex_ensemble_of_one_is_its_member() -> None:
+    cell = disturb(build("convex_ensemble", members=1, cell="stepped_lstm"))
+    inputs = series()
+    assert torch.equal(cell(inputs, None)[0], cell.members[0](inputs, None)[0])
+
+
+def test_convex_ensemble_refuses_options_its_members_do_not_know() -> None:
+    options = {"cell": "gru", "cell_options": {"forget_bias": 1.0}}
+    with pytest.raises(ValueError, match=r"cell_options of gru.*forget_bias.*reset_after"):
+        ModelConfig(cell="convex_ensemble", options=options)
+    with pytest.raises(InputError, match="stepped_lstm"):
+        build("convex_ensemble", cell="lstm")
 
 
 # ------------------------------------------------------------------- depth-gated, clockwork, untied

@@ -63,6 +63,32 @@ def test_every_gate_of_an_lstm_starts_orthogonal_and_remembering(name: str) -> N
     assert all((bias == 2.0).all() for bias in forget)
 
 
+def test_a_forget_gate_starts_nearly_open() -> None:
+    """sigma(1) = 0.731 where neither the input nor the past says anything."""
+    cls = cell_class("stepped_lstm")
+    layer = cls(3, SIZE, 1, cls.Options()).double().layers[0]
+    zeros = torch.zeros(1, SIZE, dtype=torch.float64)
+    _, forget, *_ = layer.activations(zeros[:, :3], zeros)
+    expected = torch.full_like(zeros, 0.7310585786300049)
+    torch.testing.assert_close(forget.sigmoid(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gru", "fused_gru", "coupled_lstm"])
+def test_every_gate_starts_as_the_options_say(name: str) -> None:
+    cls = cell_class(name)
+    options = {"recurrent": "sparse", "spectral_radius": 1.1, "input_scale": 0.1}
+    torch.manual_seed(3)
+    cell = cls(3, SIZE, 2, validate(cls.Options, options, name)).double()
+    for key, weight in cell.named_parameters():
+        if "weight_hh" in key:
+            assert all(
+                spectral_radius(g) == pytest.approx(1.1, rel=1e-5) for g in weight.split(SIZE)
+            )
+            assert ((weight != 0).sum(1) == 15).all()
+        elif "weight_ih" in key:
+            assert 0.01 * SIZE**-0.5 < weight.abs().max() <= 0.1 * SIZE**-0.5
+
+
 def test_irnn_keeps_what_it_has_seen() -> None:
     """Identity weights and relu: without input the hidden units do not change."""
     cls = cell_class("elman")
