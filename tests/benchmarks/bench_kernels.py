@@ -190,7 +190,7 @@ def numba_lanes(x: np.ndarray, num_steps: int) -> Callable[[], Any]:
 def lorenz96_contest(dtype: np.dtype[Any]) -> Contest:
     contest = Contest(f"Lorenz-96, 40 sites × 1024, {dtype}")
     start = (FORCING + np.random.default_rng(1).standard_normal((1024, 40))).astype(dtype)
-    num_steps, per_step = 50, float(start.size)
+    num_steps, per_step = 200, float(start.size)
     ours = start.copy()
     contest.add(
         "ours",
