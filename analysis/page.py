@@ -39,6 +39,7 @@ def render_page(
         {
             "heading": section.heading,
             "text": section.text,
+            "commands": section.commands,
             "tables": [
                 {"caption": table.caption, "content": reader_table(table.shown, table.columns)}
                 for table in section.tables

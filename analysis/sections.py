@@ -127,12 +127,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, tables and pictures."""
+    """A heading, a paragraph, tables and pictures, and the commands that made them."""
 
     heading: str
     text: str
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    commands: Sequence[str] = ()
 
 
 def table(

@@ -34,6 +34,7 @@ COMMANDS = {
     "diff": ("analysis.diff", "what changed between runs, in settings and provenance"),
     "export": ("analysis.export", "records as MLPerf log, Extra-P lines or parquet"),
     "bench": ("sims.bench", "rates of the kernels and of writing datasets on this machine"),
+    "gallery": ("jobs.gallery", "small examples of dynamics and training, on a page of pictures"),
     "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
 }
 """Command name → (module that implements it, one-line summary)."""

@@ -70,6 +70,7 @@ def attractors(
     trajectories: Mapping[str, Array],
     *,
     components: tuple[int, int] = (0, 1),
+    labels: tuple[str, str] | None = None,
     name: str = "attractors",
     title: str = "Attractor",
 ) -> Picture:
@@ -81,8 +82,11 @@ def attractors(
         Label → states (time, component).
     components
         Which two to draw.
+    labels
+        What they are called; by default their numbers.
     """
     first, second = components
+    xlabel, ylabel = labels or (f"component {first}", f"component {second}")
     columns: dict[str, Array] = {}
     with canvas(height=3.1, width=min(7.0, 0.6 + 3.1 * len(trajectories))) as figure:
         grid = figure.subplots(1, len(trajectories), sharex=True, sharey=True, squeeze=False)[0]
@@ -90,9 +94,9 @@ def attractors(
             zip(grid, trajectories.items(), strict=True)
         ):
             axes.plot(states[:, first], states[:, second], lw=0.7, color=line_style(index)["color"])
-            axes.set(xlabel=f"component {first}", title=label)
+            axes.set(xlabel=xlabel, title=label)
             columns |= {f"{label} {i}": states[:, i] for i in components}
-        grid[0].set_ylabel(f"component {second}")
+        grid[0].set_ylabel(ylabel)
         figure.suptitle(title)
     alt = f"{title}: components {first} and {second} against each other for "
     alt += ", ".join(trajectories)
