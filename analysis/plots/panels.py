@@ -111,7 +111,9 @@ def draw(axes: Axes, panel: Panel, key_beside: bool) -> None:
         if curve.look in ("line", "both"):
             style |= line_style(index)
         if curve.look in ("points", "both"):
-            style |= {"linestyle": "none", **point_style(index), **style}
+            # curves that agree hide each other: the earlier ones show as rims
+            size = max(3.0, 7.0 - index)
+            style = {"linestyle": "none", "markersize": size, **point_style(index), **style}
         if "marker" in style and len(curve.x) > MANY:
             style |= {"markersize": 2.5, "linewidth": 0.7}
         axes.plot(curve.x, curve.y, label=label, **style)

@@ -24,7 +24,7 @@ TITLE = "Recall after a delay"
 SOLVED_STEPS = 5
 """Batches in a row without a mistake after which training stops."""
 
-HOPELESS = 0.65
+HOPELESS = 0.75
 """Share of right answers below which longer lags are not tried."""
 
 
@@ -46,7 +46,7 @@ class Settings(Config):
     hidden: int = Field(16, ge=1)
     batch: int = Field(32, ge=1)
     steps: int = Field(300, ge=1)
-    learning_rate: float = Field(0.02, gt=0)
+    learning_rate: float = Field(0.005, gt=0)
     tested: int = Field(256, ge=1)
     seed: int = Field(1, ge=0)
 

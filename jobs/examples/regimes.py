@@ -41,7 +41,7 @@ class Settings(Config):
     transient: int = Field(300, ge=0)
     measured: int = Field(1000, ge=1)
     drawn: int = Field(80, ge=1)
-    drawn_network: int = Field(1, ge=0)
+    drawn_network: int = Field(3, ge=0)
     angle: float = 0.3
     norm: float = Field(0.9, gt=0, lt=1)
     seed: int = Field(1, ge=0)
@@ -56,7 +56,7 @@ class Settings(Config):
 
 
 QUICK: dict[str, Any] = {"units": 20, "networks": 2, "transient": 50, "measured": 100,
-                         "gains": [0.5, 1.0, 1.5]}  # fmt: skip
+                         "gains": [0.5, 1.0, 1.5], "drawn_network": 1}  # fmt: skip
 
 DRAWN_GAINS = (0.5, 1.0, 1.5)
 

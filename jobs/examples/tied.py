@@ -25,13 +25,13 @@ class Settings(Config):
         Steps of the unfolded network; the untied one has weights of its own for each.
     """
 
-    window: int = Field(16, ge=2)
-    samples: int = Field(40, ge=2)
-    trajectories: int = Field(100, ge=10)
-    training_share: float = Field(0.16, gt=0, lt=0.9)
-    hidden: int = Field(16, ge=1)
-    batch: int = Field(8, ge=1)
-    steps: int = Field(1500, ge=1)
+    window: int = Field(8, ge=2)
+    samples: int = Field(24, ge=2)
+    trajectories: int = Field(200, ge=10)
+    training_share: float = Field(0.1, gt=0, lt=0.9)
+    hidden: int = Field(8, ge=1)
+    batch: int = Field(16, ge=1)
+    steps: int = Field(4000, ge=1)
     seeds: list[int] = Field(default_factory=lambda: [1, 2, 3], min_length=2)
 
 

@@ -72,12 +72,13 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     means = {label: few_runs_interval(valid) for label, (valid, _) in found.items()}
     gated = {label: m for label, m in means.items() if not label.startswith("no gates")}
     best = max(gated, key=lambda label: gated[label].value)
-    within = [label for label, m in gated.items() if m.high >= gated[best].low]
+    close = [name for name, m in gated.items() if name != best and m.high >= gated[best].low]
     sentence = (
-        f"With {settings.steps} equal steps and {len(settings.seeds)} seeds the gated cells reach "
-        f"{min(m.value for m in gated.values()):.2f} to {gated[best].value:.2f} Lyapunov times "
-        f"(best: {best}; the 95 % intervals of {len(within)} of {len(gated)} reach into its own), "
-        f"the vanilla network {means['no gates (vanilla)'].value:.2f}."
+        f"After {settings.steps} equal steps, a short training, {len(settings.seeds)} seeds of the "
+        f"gated cells reach {min(m.value for m in gated.values()):.2f} to {gated[best].value:.2f} "
+        f"Lyapunov times on average and the vanilla network "
+        f"{means['no gates (vanilla)'].value:.2f}; the best is {best}, and the 95 % intervals of "
+        f"{' and '.join(close) or 'no other'} reach into its own."
     )
     picture = dot_plot(
         {"VPT": rows}, xlabel="valid prediction time (Lyapunov times)", name="variants",

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from hpcbench.cli import main
+from hpcbench.errors import HpcbenchError, PartlyDone
 from jobs.examples import EXAMPLES, example
+from jobs.examples.workshop import Workshop
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +96,16 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
     words = ["gallery", "--only", "logistic", "--out", str(tmp_path / "file")]
     assert main(words) == 2
     assert "give another --out" in capsys.readouterr().err
+
+
+def test_stopped_command_says_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = Workshop(tmp_path)
+    monkeypatch.setattr("jobs.examples.workshop.main", lambda words: PartlyDone.exit_code)
+    with pytest.raises(PartlyDone, match="goes on from here"):
+        workshop.simulate("lorenz63")
+    monkeypatch.setattr("jobs.examples.workshop.main", lambda words: 2)
+    with pytest.raises(HpcbenchError, match=r"hpcbench simulate sims/specs/lorenz63\.toml"):
+        workshop.simulate("lorenz63")
+    assert len(workshop.commands) == 1
