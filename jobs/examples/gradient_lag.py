@@ -155,8 +155,7 @@ def make(settings: Settings, workshop: Workshop) -> Made:
         "enough for it to vanish or explode; a larger forget bias keeps it."
     )
     picture = panels(
-        [Panel("", curves, "lag k (steps)", "‖gradient‖ (1)", logarithmic="y",
-               limits=(1e-30, 1e12))],
+        [Panel("", curves, "lag k (steps)", "‖gradient‖ (1)", logarithmic="y")],
         name="gradient_lag", title="Size of a gradient k steps back", alt=sentence, height=3.4,
     )  # fmt: skip
     return Made(sentence, [picture])
