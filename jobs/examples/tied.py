@@ -83,6 +83,6 @@ def make(settings: Settings, workshop: Workshop) -> Made:
             "validation": {label: [later for _, later in pairs] for label, pairs in found.items()},
         },
         xlabel="mean squared error (variance of the series)", name="tied",
-        title="Vanilla network on few data: the gap that sharing weights closes",
+        title="Vanilla network on few data: weights shared, and one set for each step",
     )  # fmt: skip
     return Made(sentence, [picture], workshop.commands)

@@ -2,18 +2,23 @@
 
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from hpcbench.cli import INTERRUPTED, main
-from hpcbench.config import content_hash, read_toml
+from hpcbench.config import content_hash, read_config
 from hpcbench.errors import HpcbenchError, PartlyDone
+from hpcbench.run_config import RunConfig
+from sims.spec import read_spec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SYSTEM_SPECS = ROOT / "sims/specs"
 TRAIN_SPECS = ROOT / "jobs/specs"
+
+HASH_LENGTH = 8
+"""Hexadecimal digits of a specification's hash in a name."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -21,8 +26,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 class Workshop:
     """Runs ``hpcbench simulate`` and ``hpcbench train`` and finds what they made before.
 
-    A file or folder carries a hash of the command and specification that make it, so the same
-    command finds its result, or goes on where it was stopped, and another one does not.
+    A file or folder carries a hash of the resolved specification, so the same command finds its
+    result, or goes on where it was stopped, and another one does not.
 
     Parameters
     ----------
@@ -41,18 +46,20 @@ class Workshop:
 
     def simulate(self, spec: str, *options: object) -> Path:
         """Return the dataset of a system's specification, with options laid over it."""
-        words = ["simulate", str(SYSTEM_SPECS / f"{spec}.toml"), *map(str, options)]
-        place = self.folder / "data" / f"{spec}-{_code(words)}.h5"
+        path, given = SYSTEM_SPECS / f"{spec}.toml", [str(word) for word in options]
+        code = read_spec(path, given).header().content_hash()[:HASH_LENGTH]
+        place = self.folder / "data" / f"{spec}-{code}.h5"
         place.parent.mkdir(parents=True, exist_ok=True)
-        self._run([*words, "--out", str(place), "--resume"])
+        self._run(["simulate", str(path), *given, "--out", str(place), "--resume"])
         return place
 
     def train(self, spec: str, data: Path, *options: object) -> Path:
         """Return the finished run of a training spec on a dataset, with options laid over it."""
-        words = ["train", str(TRAIN_SPECS / f"{spec}.toml"), "--data", str(data)]
-        words += map(str, options)
-        place = self.folder / "runs" / f"{spec}-{_code(words)}"
-        self._run([*words, "--out", str(place), "--resume"])
+        path, given = TRAIN_SPECS / f"{spec}.toml", [str(word) for word in options]
+        config = read_config(RunConfig, path, [*given, "--dataset.path", f"'{data}'"])
+        place = self.folder / "runs" / f"{spec}-{content_hash(config, HASH_LENGTH)}"
+        words = ["train", str(path), "--data", str(data), *given, "--out", str(place)]
+        self._run([*words, "--resume"])
         return place
 
     def _run(self, words: list[str]) -> None:
@@ -66,10 +73,6 @@ class Workshop:
             raise PartlyDone(f"{self.folder}: stopped; the same command goes on from here")
         if code:
             raise HpcbenchError(f"{told}: failed; its message is above")
-
-
-def _code(words: Sequence[str]) -> str:
-    return content_hash([read_toml(words[1]), *map(_relative, words)], 8)
 
 
 def _relative(word: str) -> str:
