@@ -36,7 +36,8 @@ def command(arguments: argparse.Namespace) -> int:
         if arguments.verify:
             with progress(dataset.num_trajectories, "verifying") as advance:
                 problems += verify(dataset, advance)
-        picture = save_picture(dataset, arguments.picture)
+        sound = not (arguments.verify and problems)  # what is damaged may not even be readable
+        picture = save_picture(dataset, arguments.picture) if sound else None
         document: dict[str, Any] = {
             "path": str(dataset.path),
             "content_hash": dataset.content_hash,
@@ -45,7 +46,7 @@ def command(arguments: argparse.Namespace) -> int:
             "picture": None if picture is None else str(picture),
         }
         results = dataset.summary()
-        if arguments.verify:
+        if arguments.verify and sound:
             results.append({"name": "state_sha256", "value": dataset.state_sha256(), "unit": ""})
     print_results(results, arguments.json, document)
     if problems:

@@ -21,6 +21,7 @@ COMMANDS = {
     "simulate": ("sims.simulate", "integrate a system from a spec and write its dataset"),
     "lyapunov": ("sims.exponents", "Lyapunov spectrum of a system, with error bars"),
     "inspect": ("analysis.inspect", "summarise, check and draw a dataset"),
+    "convert": ("hpcbench.convert", "compress a dataset with blosc2, or unpack it"),
     "embed": ("analysis.embed", "correlation times, delays and dimension of a dataset"),
     "train": ("hpcbench.train", "train a forecaster and evaluate its forecasts"),
     "forecast": ("hpcbench.forecast", "forecast with a trained model and score it"),

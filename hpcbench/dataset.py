@@ -2,12 +2,12 @@
 
 Readers need not care whether a dataset is one file or one file per rank behind a virtual
 dataset (``docs/data_format.md``): :class:`Dataset` finds the contiguous trajectories either way.
-A memory map hands out random windows several times faster than the HDF5 library reads them.
+A memory map hands out random windows several times faster than the HDF5 library reads them. The
+trajectories of a compressed dataset are unpacked whole, each time that one is asked for.
 """
 
 import bisect
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,10 +15,9 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from hpcbench.dataset_extent import read_extents
 from hpcbench.dataset_format import (
-    PART_FORMAT,
     SPLITS,
-    Header,
     Layout,
     Split,
     check_format,
@@ -29,79 +28,7 @@ from hpcbench.dataset_format import (
 from hpcbench.errors import InputError, nearest
 
 READ_BYTES = 8 * 2**20
-"""Size of one read of a whole file."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """A run of whole trajectories that lie contiguously in one file.
-
-    first, count
-        The trajectories ``first ... first + count - 1``.
-    path, offset
-        The file, and the byte where the first of them starts.
-    """
-
-    first: int
-    count: int
-    path: Path
-    offset: int
-
-
-def read_extents(file: h5py.File, path: Path, header: Header) -> list[Extent]:
-    """Return where the trajectories of an open dataset lie, in order.
-
-    Raises :class:`InputError` naming a part that is missing, truncated or of another dataset.
-    """
-    state = file["state"]
-    if not state.is_virtual:
-        return [_extent(state, path, 0, header)]
-    extents = []
-    for source in state.virtual_sources():
-        first = int(source.vspace.get_select_bounds()[0][0])
-        count = int(source.vspace.get_select_bounds()[1][0]) - first + 1
-        place = path.parent / source.file_name
-        if not place.exists():
-            raise InputError(
-                f"{path}: its part {place} is missing; keep the folder "
-                f"{place.parent.name} beside {path.name} when moving a dataset"
-            )
-
-        def look(part: h5py.File, place: Path = place, first: int = first) -> Extent:
-            check_format(part, place, PART_FORMAT)
-            if part.attrs["content_hash"] != header.content_hash():
-                raise InputError(f"{place}: is a part of another dataset than {path}")
-            return _extent(part["state"], place, first, header)
-
-        extent = read_hdf5(place, look)
-        if extent.count != count:
-            raise InputError(f"{place}: holds {extent.count} trajectories; {path} needs {count}")
-        extents.append(extent)
-    extents.sort(key=lambda extent: extent.first)
-    covered = [m for extent in extents for m in (extent.first, extent.first + extent.count)]
-    if covered[::2] != [0, *covered[1:-1:2]] or covered[-1] != header.num_trajectories:
-        raise InputError(f"{path}: its parts do not cover every trajectory once")
-    return extents
-
-
-def _extent(state: h5py.Dataset, path: Path, first: int, header: Header) -> Extent:
-    offset = state.id.get_offset()
-    if state.chunks is not None or offset is None:
-        raise InputError(f"{path}: /state is not stored contiguously; generate it again")
-    if state.shape[1:] != header.shape[1:] or state.dtype != np.dtype(header.dtype):
-        raise InputError(
-            f"{path}: /state is {state.dtype} {state.shape}; "
-            f"its dataset is {header.dtype} (trajectory, {header.shape[1]}, {header.shape[2]})"
-        )
-    missing = offset + state.nbytes - path.stat().st_size
-    if missing > 0:
-        raise InputError(f"{path}: is truncated: {missing} bytes of /state are missing")
-    return Extent(first, state.shape[0], path, offset)
-
-
-def _map(extent: Extent, header: Header) -> np.ndarray:
-    shape = (extent.count, *header.shape[1:])
-    return np.asarray(np.memmap(extent.path, header.dtype, "r", extent.offset, shape))
+"""Most bytes of one read, where all of a dataset is read in order."""
 
 
 class Dataset:
@@ -127,7 +54,7 @@ class Dataset:
         self.path = Path(path)
         read_hdf5(self.path, self._read)
         self._firsts = [extent.first for extent in self.extents]
-        self._maps = [_map(extent, self.header) for extent in self.extents]
+        self._maps = [None if e.offset is None else e.map() for e in self.extents]
 
     def _read(self, file: h5py.File) -> None:
         check_format(file, self.path)
@@ -220,6 +147,11 @@ class Dataset:
         return self.header.content_hash()
 
     @property
+    def compression(self) -> str:
+        """The HDF5 filters that ``/state`` passed, or ``none``."""
+        return self.extents[0].compression
+
+    @property
     def layout(self) -> Layout:
         """How the trajectories are laid out in files."""
         layout: Layout = self.generator["layout"]
@@ -233,22 +165,29 @@ class Dataset:
         return np.flatnonzero(self.split == SPLITS.index(split))
 
     def trajectory(self, member: int) -> np.ndarray:
-        """Return one trajectory, ``(time, component)``, a read-only map into the file."""
+        """Return one trajectory, ``(time, component)``: a read-only map into the file.
+
+        From a compressed file, a copy; raises :class:`InputError` where it cannot be unpacked.
+        """
         part = bisect.bisect_right(self._firsts, member) - 1
-        return self._maps[part][member - self._firsts[part]]
+        mapped = self._maps[part]
+        if mapped is not None:
+            return mapped[member - self._firsts[part]]
+        with self.extents[part].open() as read:
+            states = read(int(member), 0, self.header.num_samples)
+        states.flags.writeable = False
+        return states
 
     def state_sha256(self) -> str:
         """Return the SHA-256 of the bytes of ``/state``, the same for every layout."""
         digest = hashlib.sha256()
-        buffer = memoryview(bytearray(READ_BYTES))
+        num_samples = self.header.num_samples
+        at_once = max(1, READ_BYTES // (self.header.num_components * self.dtype.itemsize))
         for extent in self.extents:
-            left = extent.count * self.header.num_bytes // self.num_trajectories
-            with extent.path.open("rb") as file:
-                file.seek(extent.offset)
-                while left > 0:
-                    num_read = file.readinto(buffer[:left])
-                    digest.update(buffer[:num_read])
-                    left -= num_read
+            with extent.open() as read:
+                for member in extent.members:
+                    for first in range(0, num_samples, at_once):
+                        digest.update(read(member, first, min(first + at_once, num_samples)).data)
         return digest.hexdigest()
 
     def summary(self) -> list[dict[str, Any]]:
@@ -271,6 +210,7 @@ class Dataset:
             ("state_bytes", self.header.num_bytes, "bytes"),
             ("layout", self.layout, ""),
             ("files", len(self.extents), ""),
+            ("compression", self.compression, ""),
             ("blocks", len(self.block_starts), "per trajectory"),
             ("mean", float(self.mean.mean()), "over components"),
             ("std", float(np.sqrt(np.mean(self.std**2))), "root mean square over components"),
@@ -281,10 +221,21 @@ class Dataset:
         return [{"name": name, "value": value, "unit": unit} for name, value, unit in values]
 
 
-def open_dataset(path: Path | str) -> Dataset:
+def open_dataset(path: Path | str, mapped: bool = False) -> Dataset:
     """Open a complete dataset for reading.
 
+    mapped
+        Whether windows will be read at random places, which takes a map of the file.
+
     Raises :class:`InputError` when the file is missing, truncated, not one of ours, of another
-    version or incomplete, or when one of its parts is.
+    version or incomplete, or when one of its parts is; and when it is to be mapped and is
+    compressed. Raises :class:`EnvironmentLacks` when nothing here can unpack it.
     """
-    return Dataset(path)
+    dataset = Dataset(path)
+    if mapped and any(extent.offset is None for extent in dataset.extents):
+        raise InputError(
+            f"{path}: /state is in chunks (compression {dataset.compression}), and pieces of it "
+            "cannot be mapped into memory; unpack it once, with: "
+            f"hpcbench convert {path} OUT.h5 --compress none"
+        )
+    return dataset

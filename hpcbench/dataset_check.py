@@ -87,11 +87,14 @@ def _broken_rules(file: h5py.File, dataset: Dataset) -> Iterator[str]:
     if "final_state" in file and file["final_state"].shape == (num_trajectories, num_components):
         if file["final_state"].dtype != np.float64:
             yield f"{path}: /final_state must be float64, not {file['final_state'].dtype}"
-        for first in range(0, num_trajectories, ROWS):
-            final = file["final_state"][first : first + ROWS].astype(header.dtype)
-            for m, state in enumerate(final, first):
-                if not np.array_equal(state, dataset.trajectory(m)[-1]):
-                    yield f"{path}: /final_state of trajectory {m} is not its last sample"
+        for extent in dataset.extents:
+            with extent.open() as read:
+                for first in extent.members[::ROWS]:
+                    end = min(first + ROWS, extent.members.stop)
+                    final = file["final_state"][first:end].astype(header.dtype)
+                    for m, state in enumerate(final, first):
+                        if not np.array_equal(state, read(m, num_samples - 1, num_samples)[0]):
+                            yield f"{path}: /final_state of trajectory {m} is not its last sample"
     if "checksum" in file:
         found = (file["checksum"].dtype.name, file["checksum"].attrs.get("algorithm", "crc32"))
         if found != ("uint32", "crc32"):
@@ -110,25 +113,25 @@ def verify(dataset: Dataset, advance: Callable[[], None] = lambda: None) -> list
     total = np.zeros((1, 2, dataset.num_components))
     problems = []
     for extent in dataset.extents:
-        with extent.path.open("rb") as file:
-            file.seek(extent.offset)
-            for member in range(extent.first, extent.first + extent.count):
+        with extent.open() as read:
+            for member in extent.members:
                 sums = np.zeros_like(total)
                 for block, (first, end) in enumerate(zip(dataset.block_starts, ends, strict=True)):
-                    samples = np.empty((1, end - first, dataset.num_components), dataset.dtype)
-                    file.readinto(samples.data)
+                    place = f"{extent.path}: block {block} of trajectory {member}"
+                    try:
+                        samples = read(member, first, end)
+                    except InputError as error:
+                        problems.append(f"{place}: {str(error).removeprefix(f'{extent.path}: ')}")
+                        continue
                     if zlib_ng.crc32(samples.data) != checksums[block, member]:
                         problems.append(
-                            f"{extent.path}: block {block} of trajectory {member} (samples "
-                            f"{first} to {end - 1}) does not match its checksum; generate it again"
+                            f"{place} (samples {first} to {end - 1}) does not match its checksum; "
+                            "generate it again"
                         )
                     elif not np.isfinite(samples).all():
-                        problems.append(
-                            f"{extent.path}: block {block} of trajectory {member} holds numbers "
-                            "that are not finite"
-                        )
+                        problems.append(f"{place} holds numbers that are not finite")
                     elif member in training:
-                        add_sums(sums, samples)
+                        add_sums(sums, samples[None])
                 total += sums
                 advance()
     if not problems:

@@ -83,15 +83,15 @@ def writer_lock(path: Path) -> Iterator[None]:
 
 def create_whole(path: Path, header: Header, generator: dict[str, Any]) -> None:
     """Make a dataset in one file, with nothing in it yet."""
-    with _new_file(path, header) as file:
+    with new_file(path, header) as file:
         _describe(file, header, generator)
         _allocate(file, header, range(header.num_trajectories))
-        _attach_scales(file)
+        attach_scales(file)
 
 
 def create_part(path: Path, index: int, header: Header, members: range) -> None:
     """Make the part that will hold some of the trajectories of the dataset at ``path``."""
-    with _new_file(part_path(path, index), header) as file:
+    with new_file(part_path(path, index), header) as file:
         file.attrs["format"] = PART_FORMAT
         file.attrs["version"] = VERSION
         file.attrs["content_hash"] = header.content_hash()
@@ -103,7 +103,7 @@ def create_virtual(
     path: Path, header: Header, generator: dict[str, Any], parts: Sequence[range]
 ) -> None:
     """Make the file that shows existing parts as one dataset."""
-    with _new_file(path, header) as file:
+    with new_file(path, header) as file:
         _describe(file, header, generator)
         for name, shape, dtype in _per_trajectory(header, header.num_trajectories):
             layout = h5py.VirtualLayout(shape, dtype)
@@ -116,11 +116,12 @@ def create_virtual(
             # what the HDF5 library shows in place of a part that was lost
             fill = np.nan if np.dtype(dtype).kind == "f" else 0
             file.create_virtual_dataset(name, layout, fillvalue=fill)
-        _attach_scales(file)
+        file["checksum"].attrs["algorithm"] = "crc32"
+        attach_scales(file)
 
 
 @contextmanager
-def _new_file(path: Path, header: Header) -> Iterator[h5py.File]:
+def new_file(path: Path, header: Header) -> Iterator[h5py.File]:
     """Make a file under a passing name, so that a name never stands for half a file."""
     passing = path.with_name(f"{path.name}.new")
     # room for all but the states: a disk that is full is found here, where HDF5 would crash on it
@@ -183,7 +184,8 @@ def _allocate(file: h5py.File, header: Header, members: range) -> None:
     file["resume/progress"] = np.zeros(1, dtype=np.int64)
 
 
-def _attach_scales(file: h5py.File) -> None:
+def attach_scales(file: h5py.File) -> None:
+    """Make the scales of a file with all arrays of the format known as scales of their axes."""
     for scale in ("trajectory", "time", "component", "block"):
         file[scale].make_scale(scale)
     for name, scales in SCALES.items():

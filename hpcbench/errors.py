@@ -1,7 +1,9 @@
 """Errors a user can cause or repair, each with the exit code of the command that meets it."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class HpcbenchError(Exception):
@@ -41,3 +43,14 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """Return ``' (did you mean "x"?)'`` for the valid name closest to ``name``, or ``''``."""
     matches = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f' (did you mean "{matches[0]}"?)' if matches else ""
+
+
+@contextmanager
+def told_as(kind: type[HpcbenchError], text: str) -> Iterator[None]:
+    """Turn a failure of the file system or of HDF5 into an error with a message of ours."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        found = re.search(r"error message = '([^']*)'", str(error))
+        reason = found.group(1) if found else getattr(error, "strerror", None) or str(error)
+        raise kind(f"{text} ({reason})") from None

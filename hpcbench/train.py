@@ -113,7 +113,7 @@ def train(
         with closing(communicator(config.train.backend)) as started:
             return train(config, out, resume, started)
     path = Path(config.dataset.path or "")
-    dataset = ranks.together(lambda: observe(open_dataset(path), config.embedding))
+    dataset = ranks.together(lambda: observe(open_dataset(path, mapped=True), config.embedding))
     with dataset:
         return _Training(config, out, ranks, dataset).run(resume)
 

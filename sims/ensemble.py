@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpcbench.console import progress
-from hpcbench.dataset import read_extents
+from hpcbench.dataset_extent import read_extents
 from hpcbench.dataset_format import Header, Layout, read_hdf5
 from hpcbench.dataset_store import CollectiveStore, Store
 from hpcbench.dataset_writer import finish, writer_lock
-from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone
+from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone, told_as
 from hpcbench.ranks import Ranks, share
 from sims.compiled_store import CompiledStore
 from sims.decomposition import InSpace
 from sims.extension import Extended
-from sims.placement import check_layout, choose_layout, create, look, share_members, told_as
+from sims.placement import check_layout, choose_layout, create, look, share_members
 from sims.spec import DatasetSpec
 from sims.system import System
 from sims.task import Task, advance_task, num_pieces, num_steps_of

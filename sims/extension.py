@@ -23,7 +23,7 @@ class Extended:
     """
 
     def __init__(self, path: Path, header: Header, kernel: str) -> None:
-        self._dataset: Dataset = open_dataset(path)
+        self._dataset: Dataset = open_dataset(path, mapped=True)
         found = self._dataset.header
         ours, theirs = header.model_dump(), found.model_dump()
         names = [name for name in ours if name != "num_samples" and not name.startswith("lyapunov")]

@@ -1,15 +1,13 @@
 """Where a dataset goes: what is at its path already, its layout, and its empty files."""
 
-import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 
-from hpcbench.dataset import read_extents
+from hpcbench.dataset_extent import read_extents
 from hpcbench.dataset_format import (
     PART_FORMAT,
     Header,
@@ -27,7 +25,7 @@ from hpcbench.dataset_writer import (
     create_whole,
     generator_description,
 )
-from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError
+from hpcbench.errors import EnvironmentLacks, InputError, told_as
 from hpcbench.ranks import Ranks, share
 
 MEMBER_GROUP = 2
@@ -212,14 +210,3 @@ def create(
         if ranks.is_first:
             remove()
         raise
-
-
-@contextmanager
-def told_as(kind: type[HpcbenchError], text: str) -> Iterator[None]:
-    """Turn a failure of the file system or of HDF5 into an error with a message of ours."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        found = re.search(r"error message = '([^']*)'", str(error))
-        reason = found.group(1) if found else getattr(error, "strerror", None) or str(error)
-        raise kind(f"{text} ({reason})") from None
