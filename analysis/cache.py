@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from analysis.records import Gathered
 
-LAYOUT = 1
+LAYOUT = 2
 """Changes whenever rows get other columns or another meaning: an older cache is ignored."""
 
 LEAST_ROWS = 500
@@ -72,26 +72,27 @@ def load(root: str, gathered: Gathered) -> Known:
     """Return what the cache of a study knows; nothing when there is none that can be used."""
     folder = location(root)
     try:
-        tables = [pq.read_table(folder / f"{name}.parquet") for name in FILES]
+        files = [pq.ParquetFile(folder / f"{name}.parquet") for name in FILES]
+        notes = [
+            json.loads((file.metadata.metadata or {}).get(b"hpcbench", b"{}")) for file in files
+        ]
+        same = all(note.get("written") == notes[0].get("written") for note in notes)
+        if not same or notes[0].get("layout") != LAYOUT or notes[0].get("root") != root:
+            return NOTHING
+        rows, places = (file.read() for file in files[:2])
     except (OSError, ValueError, RuntimeError):  # none, torn, or foreign: it is rebuilt
         return NOTHING
-    notes = [json.loads((table.schema.metadata or {}).get(b"hpcbench", b"{}")) for table in tables]
-    same = all(note.get("written") == notes[0].get("written") for note in notes)
-    if not same or notes[0].get("layout") != LAYOUT or notes[0].get("root") != root:
-        return NOTHING
-    frame, directories, configs = tables
-    columns = directories.to_pydict()
-    folders = {
-        path: Folder(*facts)
-        for path, *facts in zip(
-            columns["path"], columns["changed"], columns["names"], columns["record"], strict=True
-        )
-    }
-    texts = configs.to_pydict()
-    gathered.configs.texts.update(zip(texts["hash"], texts["config"], strict=True))
+    path, *facts = (places.column(name).to_pylist() for name in ("path", *Folder._fields))
+    gathered.configs.add_later(lambda: read_configs(files[2]))
     gathered.units.update(notes[0]["units"])
     gathered.better.update(notes[0]["better"])
-    return Known(frame.to_pandas(), folders)
+    return Known(rows.to_pandas(), dict(zip(path, map(Folder, *facts), strict=True)))
+
+
+def read_configs(file: pq.ParquetFile) -> dict[str, bytes]:
+    """Return the JSON text of configurations by hash."""
+    table = file.read()
+    return dict(zip(*(table.column(name).to_pylist() for name in ("hash", "config")), strict=True))
 
 
 FILES = ("rows", "directories", "configs")
@@ -106,19 +107,18 @@ def store(
     now = time.time_ns()
     note = {"layout": LAYOUT, "root": root, "written": now, "units": gathered.units,
             "better": gathered.better}  # fmt: skip
-    safe = [
-        (path, folder.changed if now - folder.changed > RACE_NANOSECONDS else -1, *folder[1:])
-        for path, folder in directories.items()
+    paths, (changed, names, records) = list(directories), zip(*directories.values(), strict=True)
+    safe = [when if now - when > RACE_NANOSECONDS else -1 for when in changed]
+    rows = frame[
+        frame["path"].map({path: folder.record for path, folder in directories.items()}) > 0
     ]
-    ended = {path for path, folder in directories.items() if folder.record > 0}
-    rows = frame[frame["path"].isin(ended)]
-    configs = gathered.configs.as_texts(set(rows["config_hash"].dropna()))
+    hashes = rows["config_hash"].dropna().unique().tolist()
+    texts = gathered.configs.texts
     tables: list[Any] = [
         pa.Table.from_pandas(rows, preserve_index=False),
-        pa.table(dict(zip(("path", "changed", "names", "record"), zip(*safe, strict=True),
-                          strict=True))),
-        pa.table({"hash": list(configs), "config": list(configs.values())}),
-    ]  # fmt: skip
+        pa.table({"path": paths, "changed": safe, "names": names, "record": records}),
+        pa.table({"hash": hashes, "config": [texts[key] for key in hashes]}),
+    ]
     folder = location(root)
     try:
         folder.mkdir(parents=True, exist_ok=True)

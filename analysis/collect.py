@@ -5,16 +5,21 @@ becomes exactly one row: a record that cannot be read is a row with the state
 ``unreadable`` and a reason, never an exception.
 """
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.cache import CONTAINER, OPEN, Folder, load, settled_stamp, store
-from analysis.records import Gathered, describe, read_document, read_run, table
+from analysis.descriptions import table
+from analysis.records import Gathered, describe, read_document, read_run
 from hpcbench.errors import InputError, nearest
 
 MARKS = ("result.json", "run.json", "status.json", "attempt.json")
@@ -74,6 +79,19 @@ class Collection:
         return self.frame[self.frame["state"] == "done"]
 
 
+@contextmanager
+def without_cycles() -> Iterator[None]:
+    """Leave garbage in cycles where it is: records hold none, and looking for it takes seconds."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@without_cycles()
 def collect(paths: Iterable[Path | str]) -> Collection:
     """Read every run under ``paths`` (run directories, studies, or folders that hold them).
 
@@ -98,10 +116,10 @@ def collect(paths: Iterable[Path | str]) -> Collection:
             rows.append({**row, "state": "unreadable", "reason": problem})
         frames += [runs, as_frame(rows)]
     frame = join(frames).drop_duplicates(["path", "run"], ignore_index=True)
-    frame = frame[~frame["path"].duplicated() | (frame["kind"] == "study")]
-    return Collection(
-        frame.reset_index(drop=True), gathered.configs, gathered.units, gathered.better, studies
-    )
+    twice = frame["path"].duplicated() & (frame["kind"] != "study")
+    if twice.any():
+        frame = frame[~twice].reset_index(drop=True)
+    return Collection(frame, gathered.configs, gathered.units, gathered.better, studies)
 
 
 def scan(root: str, study: str, gathered: Gathered) -> pd.DataFrame:
@@ -110,21 +128,24 @@ def scan(root: str, study: str, gathered: Gathered) -> pd.DataFrame:
     directories: dict[str, Folder] = {}
     rows: list[dict[str, Any]] = []
     kept: list[str] = []
-    for directory, files in walk(root, known.folders, directories):
+    places: list[int] = []
+    for place, (directory, files) in enumerate(walk(root, known.folders, directories)):
         if files is None:
             kept.append(directory)
             continue
         row = read_run(directory, files, gathered) | point_and_attempt(directory)
         name = directory[len(root) :].lstrip("/") or root.rpartition("/")[2]
         rows.append(row | {"study": study, "run": name, "path": directory})
+        places.append(place)
     old = known.frame
     if len(kept) != len(old):
         old = old[old["path"].isin(set(kept))]
     frame = join([old.assign(study=study), as_frame(rows)])
     if rows:
-        order = {directory: place for place, directory in enumerate(directories)}
-        frame = frame.sort_values("path", key=lambda paths: paths.map(order), ignore_index=True)
-        if any(folder != known.folders.get(place) for place, folder in directories.items()
+        # What was kept is in the order of the search already; what was read goes in between.
+        others = np.delete(np.arange(len(frame)), places)
+        frame = frame.iloc[np.argsort(np.concatenate([others, places]))].reset_index(drop=True)
+        if any(folder is not known.folders.get(place) for place, folder in directories.items()
                if folder.record != OPEN):  # fmt: skip
             store(root, frame, directories, gathered)
     return frame
@@ -256,12 +277,27 @@ def announced_but_absent(
 
 def as_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows as a frame with all of :data:`COLUMNS`, then the metrics by name."""
-    names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
-    metrics = sorted(name for name in names if name.startswith("metric."))
-    columns = {name: [row.get(name) for row in rows] for name in [*COLUMNS, *metrics]}
-    frame = pd.DataFrame(columns, columns=[*COLUMNS, *metrics])
-    for name in ("lyapunov_exponent", "ranks", "seed", "initial_conditions", *metrics):
-        frame[name] = frame[name].astype(float)
-    return frame
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    for name in ("lyapunov_exponent", "ranks", "seed", "initial_conditions"):
+        columns[name] = np.array(columns[name], dtype=float)
+    return pd.DataFrame(columns | metric_columns(rows))
+
+
+def metric_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the metrics of all rows by column, NaN where a row has no such metric.
+
+    Records with the same metrics are entered together: one by one, millions of values take
+    seconds.
+    """
+    blocks: dict[tuple[str, ...], tuple[list[int], list[list[float]]]] = {}
+    for place, row in enumerate(rows):
+        if "metrics" in row:
+            names, values = row["metrics"]
+            places, block = blocks.setdefault(names, ([], []))
+            places.append(place)
+            block.append(values)
+    columns = {name: np.full(len(rows), np.nan) for names in blocks for name in names}
+    for names, (places, block) in blocks.items():
+        for name, values in zip(names, np.array(block, dtype=float).T, strict=True):
+            columns[name][places] = values
+    return {f"metric.{name}": columns[name] for name in sorted(columns)}

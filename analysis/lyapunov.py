@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import describe_parameters, number, read_document
+from analysis.descriptions import describe_parameters, number
+from analysis.records import read_document
 from hpcbench.errors import InputError
 
 Array = npt.NDArray[Any]

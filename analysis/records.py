@@ -1,13 +1,14 @@
 """One run record read into one row; what is wrong with it becomes its state and reason."""
 
-import json
-import math
-import shlex
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from analysis.descriptions import describe_command, describe_work, number
 from hpcbench.config import content_hash
 
 SCHEMA = 1
@@ -15,30 +16,38 @@ SCHEMA = 1
 
 
 class Configs(Mapping[str, dict[str, Any]]):
-    """Configurations by hash; those from a cache are text until somebody asks for them."""
+    """Configurations by hash, kept as JSON text: a hundred thousand tables would fill memory."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-        self._read: dict[str, dict[str, Any]] = {}
+        self._texts: dict[str, bytes] = {}
+        self._unread: list[Callable[[], Mapping[str, bytes]]] = []
 
     def add(self, config_hash: str, config: Mapping[str, Any]) -> None:
         """Remember a configuration."""
-        self._read.setdefault(config_hash, dict(config))
+        if config_hash not in self._texts:
+            self._texts[config_hash] = orjson.dumps(config)
 
-    def as_texts(self, hashes: set[str]) -> dict[str, str]:
-        """Return the JSON text of some configurations."""
-        return {key: self.texts.get(key) or json.dumps(self._read[key]) for key in sorted(hashes)}
+    def add_later(self, read: Callable[[], Mapping[str, bytes]]) -> None:
+        """Remember where further configurations come from, should somebody ask for them."""
+        self._unread.append(read)
+
+    @property
+    def texts(self) -> Mapping[str, bytes]:
+        """The JSON text of every configuration."""
+        while self._unread:
+            self._texts |= self._unread.pop()()
+        return self._texts
 
     def __getitem__(self, config_hash: str) -> dict[str, Any]:
-        if config_hash not in self._read:
-            self._read[config_hash] = json.loads(self.texts[config_hash])
-        return self._read[config_hash]
+        text = self._texts.get(config_hash) or self.texts[config_hash]
+        config: dict[str, Any] = orjson.loads(text)
+        return config
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read.keys() | self.texts.keys())
+        return iter(self.texts)
 
     def __len__(self) -> int:
-        return len(self._read.keys() | self.texts.keys())
+        return len(self.texts)
 
 
 @dataclass
@@ -52,8 +61,10 @@ class Gathered:
     units, better
         Unit and better direction of each metric.
     descriptions, commands
-        Columns by (config_hash, kind, backend, ranks) and commands by their words, made once:
-        thousands of repeats say the same.
+        Columns by ``config_hash`` and commands by their words, made once: thousands of repeats
+        say the same.
+    names
+        Names of metrics that records had together, of which units are known.
     """
 
     configs: Configs = field(default_factory=Configs)
@@ -61,14 +72,25 @@ class Gathered:
     better: dict[str, str] = field(default_factory=dict)
     descriptions: dict[Any, dict[str, Any]] = field(default_factory=dict)
     commands: dict[Any, str] = field(default_factory=dict)
+    names: set[tuple[str, ...]] = field(default_factory=set)
+
+
+ONE_READ = 1 << 18
+"""Bytes that hold most records whole."""
 
 
 def read_document(path: Path | str) -> tuple[dict[str, Any], str]:
     """Return a JSON object and ``""``, or ``{}`` and the reason why it could not be read."""
     try:
-        # Unbuffered and without Path: a hundred thousand of either take seconds.
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            document = json.loads(file.readall())
+        # The plain calls of the system: a hundred thousand files through Path take seconds.
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            content = os.read(handle, ONE_READ)
+            while len(content) % ONE_READ == 0 and (more := os.read(handle, ONE_READ)):
+                content += more
+        finally:
+            os.close(handle)
+        document = orjson.loads(content)
     except OSError as error:
         return {}, f"{Path(path).name}: cannot be read: {error.strerror}"
     except (ValueError, RecursionError) as error:
@@ -108,8 +130,7 @@ def read_run(directory: str, files: set[str], gathered: Gathered) -> dict[str, A
         if name == "result.json":
             row["state"] = str(document.get("status", "done"))
             row["reason"] = str(document.get("reason") or "")
-            row |= read_metrics(document.get("metrics", []), gathered)
-            return row
+            return row | read_metrics(document.get("metrics", []), gathered)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         return {"state": "unreadable", "reason": f"{name}: foreign: {error}"}
     return row | unfinished(directory, files)
@@ -151,106 +172,42 @@ def describe(document: Mapping[str, Any], gathered: Gathered) -> dict[str, Any]:
     config_hash = str(document.get("config_hash") or content_hash(config))
     ranks, backend = document.get("ranks"), document.get("backend")
     kind = str(document.get("kind", "train"))
-    what = (config_hash, kind, str(backend), str(ranks))
-    known = gathered.descriptions.get(what)
+    known = gathered.descriptions.get(config_hash)
     if known is None:
         gathered.configs.add(config_hash, config)
-        known = describe_work(config, dataset) | {"kind": kind, "config_hash": config_hash}
-        known |= {"backend": backend or known["backend"], "ranks": number(ranks)}
-        gathered.descriptions[what] = known
+        known = describe_work(config, dataset) | {"config_hash": config_hash}
+        gathered.descriptions[config_hash] = known
     argv = document.get("command")
     key = (str(argv), str(ranks))
     if key not in gathered.commands:
         gathered.commands[key] = describe_command(argv, ranks)
-    return {**known, "command": gathered.commands[key]}
-
-
-def describe_work(config: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that follow from the configuration and the dataset."""
-    model, train = table(config, "model"), table(config, "train")
     return {
-        "system": dataset.get("system"),
-        "parameters": describe_parameters(dataset.get("parameters")),
-        "lyapunov_exponent": number(dataset.get("lyapunov_exponent")),
-        "dataset": dataset.get("content") or dataset.get("path"),
-        "model": describe_model(model),
-        "method": describe_method(train),
-        "backend": train.get("backend"),
-        "seed": number(config.get("seed")),
+        **known,
+        "kind": kind,
+        "backend": backend or known["backend"],
+        "ranks": number(ranks),
+        "command": gathered.commands[key],
     }
 
 
-def table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a section of a configuration, empty when it has none of that name."""
-    section = config.get(name)
-    return section if isinstance(section, Mapping) else {}
+def read_metrics(metrics: Any, gathered: Gathered) -> dict[str, Any]:
+    """Return the columns ``metrics``, names and values, and ``initial_conditions``.
 
-
-def describe_parameters(parameters: Any) -> str:
-    """Return ``"forcing=8, num_sites=40"``."""
-    if isinstance(parameters, str):
-        try:
-            parameters = json.loads(parameters)
-        except ValueError:
-            return str(parameters)
-    if not isinstance(parameters, Mapping):
-        return ""
-    return ", ".join(
-        f"{name}={value:g}" if isinstance(value, int | float) else f"{name}={value}"
-        for name, value in sorted(parameters.items())
-    )
-
-
-def describe_model(model: Mapping[str, Any]) -> str:
-    """Return the model in a few words, such as ``"lstm 32 local(halo 4) increment"``."""
-    words = [str(model[name]) for name in ("cell", "hidden") if model.get(name) is not None]
-    if model.get("layers") not in (None, 1):
-        words.append(f"×{model['layers']}")
-    if model.get("coupling"):
-        halo = f"(halo {model['halo']})" if model.get("halo") and words else ""
-        words.append(f"{model['coupling']}{halo if model['coupling'] == 'local' else ''}")
-    if model.get("target"):
-        words.append(str(model["target"]))
-    return " ".join(words)
-
-
-def describe_method(train: Mapping[str, Any]) -> str:
-    """Return the name of the training method, given as a name or as a table with one."""
-    method = train.get("method")
-    if isinstance(method, Mapping):
-        method = method.get("name") or method.get("kind")
-    return "" if method is None else str(method)
-
-
-def describe_command(argv: Any, ranks: Any) -> str:
-    """Return the command that starts such a run, without the paths of this machine's programs."""
-    if not isinstance(argv, list) or not argv:
-        return ""
-    program, *options = map(str, argv)
-    if program.endswith(("cli.py", "__main__.py")) or Path(program).name == "hpcbench":
-        program = "hpcbench"
-    launcher = ["mpirun", "-n", str(ranks)] if isinstance(ranks, int) and ranks > 1 else []
-    return shlex.join([*launcher, program, *options])
-
-
-def number(value: Any) -> float:
-    """Return ``value`` as a float, NaN when it is no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    return float(value)
-
-
-def read_metrics(metrics: Any, gathered: Gathered) -> dict[str, float]:
-    """Return ``metric.NAME`` columns; the units go into ``gathered``."""
+    Units and directions go into ``gathered``.
+    """
     if not isinstance(metrics, list):
         raise TypeError("metrics must be a list")
-    row: dict[str, float] = {}
-    for metric in metrics:
-        name, value = metric["name"], metric["value"]
-        row[f"metric.{name}"] = value if type(value) is float else number(value)
-        if name == "vpt_mean":
-            row["initial_conditions"] = number(metric.get("n"))
-        if name not in gathered.units:
-            gathered.units[str(name)] = str(metric.get("unit") or "")
-            gathered.better[str(name)] = str(metric.get("better") or "none")
+    names = tuple([metric["name"] for metric in metrics])
+    given = [metric["value"] for metric in metrics]
+    values = [value if type(value) is float else number(value) for value in given]
+    if names not in gathered.names:
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("the name of a metric must be a string")
+        gathered.names.add(names)
+        for metric in metrics:
+            gathered.units.setdefault(metric["name"], str(metric.get("unit") or ""))
+            gathered.better.setdefault(metric["name"], str(metric.get("better") or "none"))
+    row: dict[str, Any] = {"metrics": (names, values)}
+    if "vpt_mean" in names:
+        row["initial_conditions"] = number(metrics[names.index("vpt_mean")].get("n"))
     return row

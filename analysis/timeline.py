@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records import number, read_document
+from analysis.descriptions import number
+from analysis.records import read_document
 
 PHASES = ("queue", "launch", "init", "run")
 

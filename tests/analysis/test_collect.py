@@ -24,7 +24,7 @@ def test_a_finished_run_becomes_one_row_with_its_metrics(runs: Any) -> None:
     assert record["system"] == "lorenz96"
     assert record["parameters"] == "forcing=8, num_sites=40"
     assert record["model"] == "lstm 32 local(halo 4) increment"
-    assert record["method"] == "tbptt"
+    assert record["method"] == "tbptt adam"
     assert record["backend"] == "horovod"
     assert record["ranks"] == 2
     assert record["metric.vpt_mean"] == pytest.approx(4.0)
