@@ -284,6 +284,17 @@ def test_training_and_extending_refuse_a_packed_dataset(
         open_dataset(packed, mapped=True)
 
 
+def test_embed_reads_a_packed_dataset(
+    source: Path, packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documents = []
+    for path in (source, packed):
+        capsys.readouterr()
+        assert main(["embed", str(path), "--json"]) == 0
+        documents.append(json.loads(capsys.readouterr().out)["results"])
+    assert documents[0] == documents[1]
+
+
 WITHOUT_PLUGIN = """
 import sys
 sys.modules["hdf5plugin"] = None
