@@ -34,6 +34,7 @@ ACCURACY_COLUMNS = (
     "parameters",
     "model",
     "method",
+    "variant",
     "ranks",
     "backend",
     "seed",

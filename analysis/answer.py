@@ -35,7 +35,7 @@ def skilled(accuracy: pd.DataFrame) -> pd.DataFrame:
 def forecast_sentence(group: pd.DataFrame) -> str:
     """Say how long the best forecaster of a system is right, and against what."""
     best = group.iloc[int(group["vpt_mean"].argmax())].to_dict()
-    who = " ".join(str(best[name]) for name in ("model", "method") if best.get(name))
+    who = " ".join(str(best[name]) for name in ("model", "method", "variant") if best.get(name))
     runs = "run" if len(group) == 1 else "runs"
     text = f"{best['system']} ({best['parameters']}): the best of {len(group)} scored {runs} "
     text += f"({who or best['run']}) forecasts correctly for "

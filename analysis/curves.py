@@ -149,7 +149,9 @@ def read_curves(collection: Collection) -> list[Curve]:
     keys = ["study", "mode", "group", "backend"]
     result = []
     for (study, mode, name, backend), group in frame.groupby(keys, sort=False, dropna=False):
-        words = group.iloc[0][["system", "model", "method"]]
+        words = group.iloc[0].reindex(["system", "model", "method", "variant"])
+        if "variant" in group and group["variant"].nunique() > 1:  # weak scaling: the batch grows
+            words["variant"] = ""
         label = " ".join(str(word) for word in words if pd.notna(word) and word)
         head = {"study": study, "group": name, "label": label, "mode": mode, "backend": backend}
         by_ranks = {

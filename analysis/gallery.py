@@ -10,7 +10,7 @@ from analysis import plots
 from analysis.climate import LEAST_SAMPLES, spatial_spectrum
 from analysis.lyapunov import SystemSpectrum, spectrum_of
 from analysis.plots.style import Picture, file_name
-from analysis.ranking import pareto_front
+from analysis.ranking import METHOD, pareto_front
 from analysis.scaling_fits import CurveFits, law_curves
 from analysis.series import Forecasts, Training, read_forecasts, read_training
 from analysis.study import Study
@@ -31,7 +31,7 @@ MAX_SEARCHED = 200
 MAX_GROUPS = 3
 """Scaling curves that get pictures of their own."""
 
-LABEL_COLUMNS = ("model", "method", "backend", "ranks", "seed")
+LABEL_COLUMNS = ("model", "method", "variant", "backend", "ranks", "seed")
 
 Read = list[tuple[dict[Any, Any], Any]]
 
@@ -48,7 +48,7 @@ def labels(group: pd.DataFrame) -> list[str]:
     made = [" ".join(words(row, differing)) for row in group.to_dict("records")]
     if len(group) == 1:
         row = group.iloc[0]
-        return [" ".join(words(row, ["model", "method"])) or str(row["run"])]
+        return [" ".join(words(row, ["model", "method", "variant"])) or str(row["run"])]
     if len(set(made)) == len(made):
         return made
     return [f"{label} {run}".strip() for label, run in zip(made, group["run"], strict=True)]
@@ -174,7 +174,7 @@ def skill_pictures(study: Study) -> list[Picture]:
         scored = group.dropna(subset=["vpt_mean", "training_seconds"])
         if len(scored) < 2:
             continue
-        named = scored.assign(label=scored["model"] + " " + scored["method"])
+        named = scored.assign(label=scored[METHOD].agg(" ".join, axis=1).str.strip())
         title = f"{system}: forecast skill against training time"
         if len(named) > MAX_POINTS or named["label"].nunique() > MAX_LABELS:
             named, title = typical_runs(named), f"{title} (medians of the best kinds of runs)"

@@ -14,27 +14,32 @@ from analysis.statistics import RESAMPLING_SEED, mean_interval
 Array = npt.NDArray[Any]
 
 RANK_COLUMNS = (
-    "system", "parameters", "model", "method", "n", "vpt", "vpt_low", "vpt_high", "mean_rank",
-    "p_value", "verdict",
+    "system", "parameters", "model", "method", "variant", "n", "vpt", "vpt_low", "vpt_high",
+    "mean_rank", "p_value", "verdict",
 )  # fmt: skip
 CORRELATION_COLUMNS = (
     "system", "parameters", "score", "rho", "rho_low", "rho_high", "n", "p_value",
 )  # fmt: skip
+METHOD = ["model", "method", "variant"]
+"""What makes a method: runs that agree in these are repeats of each other."""
+
 NUM_PERMUTATIONS = 4000
 NORMAL_95 = 1.96
 
 
 def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Return methods (model and training method) of each system by mean VPT, the best first.
+    """Return methods (:data:`METHOD`) of each system by mean VPT, the best first.
 
     A method is ``worse`` than the best when a permutation test over their runs, Holm-adjusted
     over the methods of the system, says so at 5 %; otherwise the difference is ``undecided``.
     The mean rank is over seeds that every method ran.
     """
     scored = accuracy[(accuracy["state"] == "done") & accuracy["vpt_mean"].notna()]
+    if "variant" not in scored:
+        scored = scored.assign(variant="")
     rows: list[dict[str, Any]] = []
     for key, system in scored.groupby(["system", "parameters"], sort=True):
-        groups = {k: g["vpt_mean"].to_numpy() for k, g in system.groupby(["model", "method"])}
+        groups = {k: g["vpt_mean"].to_numpy() for k, g in system.groupby(METHOD)}
         order = sorted(groups, key=lambda k: -float(np.mean(groups[k])))
         best = groups[order[0]]
         p_values = holm([permutation_test(best, groups[k]) for k in order[1:]])
@@ -45,7 +50,7 @@ def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
             verdict = "best" if place == 0 else "worse" if p <= 0.05 else "undecided"
             rows.append(
                 {**dict(zip(RANK_COLUMNS[:2], key, strict=True)),
-                 **dict(zip(RANK_COLUMNS[2:4], method, strict=True)), "n": interval.n,
+                 **dict(zip(METHOD, method, strict=True)), "n": interval.n,
                  "vpt": interval.value, "vpt_low": interval.low, "vpt_high": interval.high,
                  "mean_rank": ranks.get(method, math.nan), "p_value": p, "verdict": verdict}
             )  # fmt: skip
@@ -55,7 +60,7 @@ def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
 def mean_ranks(system: pd.DataFrame) -> dict[Any, float]:
     """Return the mean rank of each (model, method) over the seeds all of them ran (1 = best)."""
     table = system.pivot_table(
-        index="seed", columns=["model", "method"], values="vpt_mean", aggfunc="mean"
+        index="seed", columns=METHOD, values="vpt_mean", aggfunc="mean"
     ).dropna()
     if table.empty:
         return {}

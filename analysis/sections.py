@@ -12,8 +12,9 @@ from analysis.study import Study
 from analysis.tables import Column, numeric, plain, ranged, whole
 
 ACCURACY = (
-    plain("run"), plain("system"), plain("model"), plain("method"), plain("backend"),
-    whole("ranks"), ranged("vpt", "VPT mean (95 % interval), Lyapunov times", "vpt_mean"),
+    plain("run"), plain("system"), plain("model"), plain("method"), plain("variant", "settings"),
+    plain("backend"), whole("ranks"),
+    ranged("vpt", "VPT mean (95 % interval), Lyapunov times", "vpt_mean"),
     numeric("vpt_median", "VPT median"), numeric("vpt_censored_share", "censored share"),
     whole("n", "initial conditions"), numeric("vpt_persistence", "VPT of persistence"),
     numeric("vpt_climatology", "VPT of climatology"),
@@ -34,7 +35,8 @@ ACCURACY = (
     whole("parameters_count", "parameters"),
 )  # fmt: skip
 RANKS = (
-    plain("system"), plain("model"), plain("method"), whole("n", "runs"),
+    plain("system"), plain("model"), plain("method"), plain("variant", "settings"),
+    whole("n", "runs"),
     ranged("vpt", "VPT over runs (95 % interval)"), numeric("mean_rank"),
     numeric("p_value", "p against the best"), plain("verdict"),
 )  # fmt: skip

@@ -30,6 +30,7 @@ from analysis.scaling_fits import (
 )
 from analysis.timeline import attempt_table
 from analysis.timings import timing_table
+from analysis.variants import with_variants
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def analyse(
     InputError
         A path does not exist.
     """
-    collection = collect(paths)
+    collection = with_variants(collect(paths))
     curves = read_curves(collection)
     fits = fit_curves(curves)
     allreduce = allreduce_runs(curves)

@@ -249,6 +249,22 @@ def test_status_shows_reasons_and_the_log(
     assert document["results"][0]["times"]["run"] >= 0
 
 
+def test_no_repeats_are_added_where_the_step_time_is_known_well(
+    make_study: Make, fake_training: Behave
+) -> None:
+    study = make_study(repeat={"min": 6, "max": 9, "half_width": 0.05})
+    for point in points(study):
+        if point["varied"]["train.backend"] == "mpi":
+            fake_training(study, point["id"], "steady")
+    arguments = argparse.Namespace(
+        study="test", out=study.runs, site=None, also=[], exclude=[], repeat=True, json=False
+    )
+    for _ in range(2):
+        resume.command(arguments)
+    backends = [point["varied"]["train.backend"] for point in points(study)]
+    assert (backends.count("mpi"), backends.count("ddp")) == (6, 9)
+
+
 def test_repeats_are_added_where_the_step_time_is_not_known_well(
     make_study: Make, fake_training: Behave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
