@@ -18,6 +18,7 @@ def answers(study: Study) -> list[str]:
     sentences = [forecast_sentence(group) for _, group in scored.groupby("system")]
     sentences += scaling_sentences(study.scaling)
     sentences += quality_sentences(study.to_target, study.collection.studies)
+    sentences = sentences or base_sentences(study.scaling)
     if not sentences:
         sentences.append(
             "No finished run was found, so there is nothing to conclude."
@@ -91,6 +92,16 @@ def scaling_sentences(scaling: pd.DataFrame) -> list[str]:
             text += "tell the spread of steps, not of repeats."
         sentences.append(text)
     return sentences
+
+
+def base_sentences(scaling: pd.DataFrame) -> list[str]:
+    """Say how long a step takes where there is only one number of ranks."""
+    return [
+        f"{row['label']}, {row['backend']}: a step takes {bounds(row, 'step_seconds')} s on "
+        f"{row['ranks']:.0f} rank{'s' if row['ranks'] > 1 else ''}; with no other number of ranks "
+        "there is no speed-up to tell."
+        for row in scaling[scaling["step_seconds"].notna()].to_dict("records")
+    ]
 
 
 def bounds(row: Mapping[Any, Any], name: str) -> str:

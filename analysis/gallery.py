@@ -10,7 +10,7 @@ from analysis import plots
 from analysis.climate import LEAST_SAMPLES, spatial_spectrum
 from analysis.lyapunov import SystemSpectrum, spectrum_of
 from analysis.plots.style import Picture, file_name
-from analysis.ranking import METHOD, pareto_front
+from analysis.ranking import pareto_front
 from analysis.scaling_fits import CurveFits, law_curves
 from analysis.series import Forecasts, Training, read_forecasts, read_training
 from analysis.study import Study
@@ -174,7 +174,8 @@ def skill_pictures(study: Study) -> list[Picture]:
         scored = group.dropna(subset=["vpt_mean", "training_seconds"])
         if len(scored) < 2:
             continue
-        named = scored.assign(label=scored[METHOD].agg(" ".join, axis=1).str.strip())
+        kind = scored["model"] + " " + scored["method"] + " " + scored["variant"]
+        named = scored.assign(label=kind.str.strip())
         title = f"{system}: forecast skill against training time"
         if len(named) > MAX_POINTS or named["label"].nunique() > MAX_LABELS:
             named, title = typical_runs(named), f"{title} (medians of the best kinds of runs)"
