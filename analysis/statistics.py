@@ -219,6 +219,13 @@ def percentile_interval(value: float, draws: Array, n: int) -> Interval:
     return Interval(value, float(low), float(high), n)
 
 
+def run_medians(runs: Sequence[Array]) -> Array:
+    """Return the median of each run, (run); of runs known by their median only, at once."""
+    if runs and all(len(run) == 1 for run in runs):
+        return np.concatenate(runs)
+    return np.array([np.median(finite(run)) for run in runs])
+
+
 def ratio_interval(
     numerator: Sequence[Array],
     denominator: Sequence[Array],
@@ -231,10 +238,7 @@ def ratio_interval(
     """
     if not numerator or not denominator:
         return EMPTY
-    medians = [
-        float(np.median([np.median(finite(run)) for run in runs]))
-        for runs in (numerator, denominator)
-    ]
+    medians = [float(np.median(run_medians(runs))) for runs in (numerator, denominator)]
     streams = np.random.default_rng(RESAMPLING_SEED).spawn(2)
     draws = [
         hierarchical_medians(runs, labels, NUM_RESAMPLES, stream)
