@@ -20,8 +20,8 @@ from sims.placement import share_members
 from sims.spec import DatasetSpec, make_spec
 
 NUM_TRAJECTORIES, NUM_SITES = 256, 40
-STEPS_WHEN_WRITING, STEPS_WHEN_COMPUTING = 1, 40
-"""Steps per sample: at one the disk is the limit, at forty the kernel is."""
+STEPS_WHEN_WRITING, STEPS_WHEN_COMPUTING = 1, 100
+"""Steps per sample: at one the disk is the limit, at a hundred the kernel is."""
 
 COMPUTING_SHARE = 4
 """How many times smaller the dataset is for which the kernel is the limit: it takes its time."""
