@@ -7,6 +7,7 @@ colour blindness; lines differ in dash and marker too, so that a grey print stil
 import base64
 import io
 import math
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,15 @@ STYLE: Any = {
     "savefig.dpi": 160,
     "svg.hashsalt": "hpcbench",
 }
+
+
+MOST_LETTERS = 80
+"""Letters in a line of a title that fit above a full picture."""
+
+
+def wrapped(title: str) -> str:
+    """Return a title in as many lines as it needs."""
+    return textwrap.fill(title, MOST_LETTERS)
 
 
 @dataclass(frozen=True)
