@@ -408,6 +408,19 @@ def measure(num_rounds: int) -> list[dict[str, Any]]:
     return results
 
 
+def show(results: list[dict[str, Any]], num_rounds: int, as_json: bool) -> None:
+    """Print contests as JSON or as a table."""
+    if as_json:
+        print(json.dumps({"variant": kernels.variant(), "results": results}, indent=2))
+        return
+    print(f"kernels: {kernels.variant()}; medians of {num_rounds} rounds in turns\n")
+    print("| work | updates/s | lowest – highest | ours is faster by |")
+    print("|---|---|---|---|")
+    for r in results:
+        spread = f"{r['lowest']:.3g} – {r['highest']:.3g}"
+        print(f"| {r['name']} | {r['value']:.3g} | {spread} | {r['ours_is_faster_by']:.1f} × |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -420,15 +433,7 @@ def main() -> None:
         print(json.dumps(results))
         return
     results = measure(arguments.rounds)
-    if arguments.json:
-        print(json.dumps({"variant": kernels.variant(), "results": results}, indent=2))
-        return
-    print(f"kernels: {kernels.variant()}; medians of {arguments.rounds} rounds in turns\n")
-    print("| work | updates/s | lowest – highest | ours is faster by |")
-    print("|---|---|---|---|")
-    for r in results:
-        spread = f"{r['lowest']:.3g} – {r['highest']:.3g}"
-        print(f"| {r['name']} | {r['value']:.3g} | {spread} | {r['ours_is_faster_by']:.1f} × |")
+    show(results, arguments.rounds, arguments.json)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ Runs on one core. `bench_kernels.py` does the same for ensembles and small rings
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.fft
-from bench_kernels import Contest, fft_etdrk4, ks_length
+from bench_kernels import Contest, fft_etdrk4, ks_length, show
 
 from hpcbench.ranks import Ranks
 from sims import kernels
@@ -95,16 +94,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     arguments = parser.parse_args()
     pin(None)
-    results = contest(arguments.points).run(arguments.rounds)
-    if arguments.json:
-        print(json.dumps({"variant": kernels.variant(), "results": results}, indent=2))
-        return
-    print(f"kernels: {kernels.variant()}; medians of {arguments.rounds} rounds in turns\n")
-    print("| work | updates/s | lowest – highest | ours is faster by |")
-    print("|---|---|---|---|")
-    for r in results:
-        spread = f"{r['lowest']:.3g} – {r['highest']:.3g}"
-        print(f"| {r['name']} | {r['value']:.3g} | {spread} | {r['ours_is_faster_by']:.1f} × |")
+    show(contest(arguments.points).run(arguments.rounds), arguments.rounds, arguments.json)
 
 
 if __name__ == "__main__":
