@@ -91,6 +91,7 @@ def test_memory_is_shared_where_all_ranks_have_it(
     assert isinstance(sims.exchange.exchange(layout), CommonMemory)
     MPI.COMM_WORLD.barrier()  # the first rank has removed the name
     assert list(shared_tmp_path.iterdir()) == []
+    MPI.COMM_WORLD.barrier()  # all have looked, before the first makes another
     # one rank without it is enough for messages between all
     if WORLD.rank == WORLD.size - 1:
         monkeypatch.setattr(sims.exchange, "_open", lambda name, own: None)
