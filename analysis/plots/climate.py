@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.plots.forecasts import ragged
-from analysis.plots.style import Picture, canvas, legend, line_style, point_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, line_style, point_style
 
 Array = npt.NDArray[Any]
 
@@ -33,11 +33,7 @@ def spectra(
             columns |= {f"{label} wavenumber": wavenumber, f"{label} power": power}
         if any(np.any(power > 0) for _, power in curves.values()):
             axes.set_yscale("log")
-        axes.set(
-            xlabel="wavenumber (waves per domain)",
-            ylabel="power (state units²)",
-            title=wrapped(title),
-        )
+        axes.set(xlabel="wavenumber (waves per domain)", ylabel="power (state units²)", title=title)
         legend(axes)
     alt = f"{title}: power against wavenumber for " + ", ".join(curves)
     return Picture(name, title, alt, figure, ragged(columns))
@@ -63,7 +59,7 @@ def lyapunov_spectra(
             axes.plot(np.arange(1, len(ordered) + 1), ordered, label=label,
                       **{**line_style(index), **point_style(index)})  # fmt: skip
         axes.axhline(0.0, color="black", lw=0.8)
-        axes.set(xlabel="index", ylabel="exponent (1 / model time unit)", title=wrapped(title))
+        axes.set(xlabel="index", ylabel="exponent (1 / model time unit)", title=title)
         legend(axes)
     alt = f"{title}: exponents in falling order for " + ", ".join(curves)
     data = ragged({label: np.sort(values)[::-1] for label, values in curves.items()})
@@ -101,7 +97,7 @@ def attractors(
             axes.set(xlabel=xlabel, title=label)
             columns |= {f"{label} {i}": states[:, i] for i in components}
         grid[0].set_ylabel(ylabel)
-        figure.suptitle(wrapped(title))
+        figure.suptitle(title)
     alt = f"{title}: components {first} and {second} against each other for "
     alt += ", ".join(trajectories)
     return Picture(name, title, alt, figure, ragged(columns))

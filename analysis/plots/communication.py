@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from analysis.fitting import Fit
-from analysis.plots.style import Picture, canvas, legend, line_style, point_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, line_style, point_style
 
 Array = npt.NDArray[Any]
 
@@ -46,7 +46,7 @@ def allreduce(
                 axes.plot(sizes, curve["seconds"], **{**line_style(index), "lw": 1.0})
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set(xlabel="message (bytes)", ylabel="time (s)", title=wrapped(title))
+        axes.set(xlabel="message (bytes)", ylabel="time (s)", title=title)
         legend(axes)
     alt = f"{title} in seconds against message size in bytes"
     if fit is not None:
@@ -81,7 +81,7 @@ def rank_heat_map(
         figure.colorbar(image, ax=axes, pad=0.01, extend="max", label="time / median (1)")
         axes.grid(visible=False)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="step", ylabel="rank", title=wrapped(title))
+        axes.set(xlabel="step", ylabel="rank", title=title)
     alt = f"{title}: {ranks} ranks over {steps} steps, relative to the median step time"
     columns = {f"rank {rank}": relative[:, rank] for rank in range(ranks)}
     frame = pd.DataFrame({"first_step": [int(block[0]) for block in blocks], **columns})

@@ -12,7 +12,6 @@ from analysis.plots.style import (
     line_style,
     log_ticks,
     point_style,
-    wrapped,
 )
 
 PARTS = (
@@ -51,7 +50,7 @@ def fractions(
         for place, seconds in enumerate(table["step_seconds"]):
             axes.annotate(f"{seconds:.3g} s", (place, bottom[place]), ha="center", va="bottom",
                           fontsize=8)  # fmt: skip
-        axes.set(xlabel="ranks", ylabel="share of the step time (1)", title=wrapped(title))
+        axes.set(xlabel="ranks", ylabel="share of the step time (1)", title=title)
         axes.set_ylim(0, 1.12 * max(1.0, float(bottom.max())))
         axes.grid(visible=False, axis="x")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -84,7 +83,7 @@ def time_to_quality(
         axes.fill_between(table["ranks"], low, high, color=COLOURS[2], alpha=0.18, lw=0)
         axes.axhline(1.0, color="#777777", lw=1.0, ls=":")
         rank_axis(axes, sorted(table["ranks"].unique()))
-        axes.set(ylabel="efficiency (1)", title=wrapped(title))
+        axes.set(ylabel="efficiency (1)", title=title)
         axes.set_ylim(bottom=0.0)
         legend(axes)
     alt = f"{title}: the product of system and algorithmic efficiency against ranks"
@@ -122,7 +121,7 @@ def skill_and_cost(
         if (costs > 0).all() and costs.max() > 5 * costs.min():
             axes.set_xscale("log")
             log_ticks(axes.xaxis, axes.get_xlim())
-        axes.set(xlabel=cost_label, ylabel="VPT (Lyapunov times)", title=wrapped(title))
+        axes.set(xlabel=cost_label, ylabel="VPT (Lyapunov times)", title=title)
         axes.set_ylim(bottom=0.0)
         legend(axes)
     alt = f"{title}: valid prediction time in Lyapunov times against {cost_label} for "

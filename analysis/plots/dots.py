@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.plots.style import Picture, canvas, legend, point_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, point_style
 from analysis.statistics import Interval
 
 Groups = Mapping[str, Sequence[float]]
@@ -73,7 +73,7 @@ def dot_plot(
         axes.grid(visible=False, axis="y")
         if logarithmic:
             axes.set_xscale("log")
-        axes.set(xlabel=xlabel, title=wrapped(title))
+        axes.set(xlabel=xlabel, title=title)
         if len(series) > 1:
             legend(axes)
     alt = f"{title}: {xlabel}, mean with interval: " + "; ".join(

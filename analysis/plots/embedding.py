@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.plots.forecasts import ragged
-from analysis.plots.style import Picture, canvas, legend, line_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, line_style
 from hpcbench.embedding.diagnosis import Diagnosis
 
 
@@ -45,7 +45,7 @@ def embedding(
         _levels(bottom_right, (0.9, 0.95, 0.99))
         bottom_right.set(xlabel="principal components", ylabel="share of the variance (1)")
         bottom_right.set_ylim(0.0, 1.03)
-        figure.suptitle(wrapped(title))
+        figure.suptitle(title)
     return Picture(name, title, _words(found, title, label, unit), figure, _data(found, lags))
 
 

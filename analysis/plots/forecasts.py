@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.plots.style import Picture, canvas, legend, line_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, line_style
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def space_time(
         panels += [("forecast", predicted), ("|forecast − truth|", error)]
     with canvas(height=1.0 + 1.25 * len(panels)) as figure:
         draw_panels(figure, panels, shown, time_label, space_label, vpt)
-        figure.suptitle(wrapped(title))
+        figure.suptitle(title)
     alt = f"{title}: {panels[0][1].shape[1]} components over {shown[-1] - shown[0]:.3g} "
     alt += time_label.partition("(")[2].rstrip(")") or "units of time"
     if forecast is not None:
@@ -146,7 +146,7 @@ def nrmse_over_time(
             xycoords=("axes fraction", "data"),
             fontsize=8,
         )
-        axes.set(xlabel="lead time (Lyapunov times)", ylabel="NRMSE (1)", title=wrapped(title))
+        axes.set(xlabel="lead time (Lyapunov times)", ylabel="NRMSE (1)", title=title)
         axes.set_ylim(bottom=0.0)
         axes.set_xlim(left=0.0)
         legend(axes)

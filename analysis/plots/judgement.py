@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.fitting import Fit
 from analysis.plots.scaling import rank_axis
-from analysis.plots.style import Picture, canvas, legend, line_style, point_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, line_style, point_style
 
 
 def residuals(
@@ -26,7 +26,7 @@ def residuals(
                       **{**line_style(index), **point_style(index)})  # fmt: skip
         axes.axhline(0.0, color="black", lw=0.8)
         rank_axis(axes, sorted(rows["ranks"].unique()))
-        axes.set(ylabel="measured − fitted (%)", title=wrapped(title))
+        axes.set(ylabel="measured − fitted (%)", title=title)
         legend(axes)
     alt = f"{title}: relative residual in percent against ranks for "
     alt += ", ".join(f.law.name for f in fits)
@@ -62,7 +62,7 @@ def forest(
         axes.set_yticks(range(len(table)), [str(label) for label in table["label"]])
         axes.set_ylim(len(table) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.set(xlabel=f"ratio of step times (1), grey: within {margin:.0%}", title=wrapped(title))
+        axes.set(xlabel=f"ratio of step times (1), grey: within {margin:.0%}", title=title)
     alt = f"{title}: ratio of step times with interval for " + "; ".join(
         f"{row['label']} {row['ratio']:.3g} ({row['verdict']})" for row in rows
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from analysis.plots.forecasts import ragged
-from analysis.plots.style import COLOURS, Picture, canvas, legend, line_style, point_style, wrapped
+from analysis.plots.style import COLOURS, Picture, canvas, legend, line_style, point_style
 
 Array = npt.NDArray[Any]
 Look = Literal["line", "points", "both", "reference"]
@@ -94,7 +94,7 @@ def panels(
         if share_y:
             for axes in grid[:, 1:].flat:
                 axes.set_ylabel("")
-        figure.suptitle(wrapped(title))
+        figure.suptitle(title)
     return Picture(name, title, alt, figure, ragged(data(shown)))
 
 

@@ -55,15 +55,6 @@ STYLE: Any = {
 }
 
 
-MOST_LETTERS = 80
-"""Letters in a line of a title that fit above a full picture."""
-
-
-def wrapped(title: str) -> str:
-    """Return a title in as many lines as it needs."""
-    return textwrap.fill(title, MOST_LETTERS)
-
-
 @dataclass(frozen=True)
 class Picture:
     """A figure with what a reader needs who cannot see it.
@@ -111,13 +102,25 @@ class Picture:
         return [png, svg, csv]
 
 
+MOST_LETTERS = 80
+"""Letters in a line of a title that fit above a full picture."""
+
+
 @contextmanager
 def canvas(height: float = 3.0, width: float = WIDTH) -> Iterator[Figure]:
-    """Give a new figure (inches) inside the project's style; nothing global is touched."""
+    """Give a new figure (inches) inside the project's style; nothing global is touched.
+
+    Titles that are too long for a line take several.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+        for axes in figure.axes:
+            if len(axes.get_title()) > MOST_LETTERS:
+                axes.set_title(textwrap.fill(axes.get_title(), MOST_LETTERS))
+        if len(figure.get_suptitle()) > MOST_LETTERS:
+            figure.suptitle(textwrap.fill(figure.get_suptitle(), MOST_LETTERS))
 
 
 def line_style(index: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.plots.forecasts import ragged
-from analysis.plots.style import Picture, canvas, legend, line_style, point_style, wrapped
+from analysis.plots.style import Picture, canvas, legend, line_style, point_style
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def loss_curves(
         values = np.concatenate([*map(np.ravel, curves.values()), np.empty(0)])
         if np.any(values > 0):
             axes.set_yscale("log")
-        axes.set(xlabel="training step", ylabel="loss (1)", title=wrapped(title))
+        axes.set(xlabel="training step", ylabel="loss (1)", title=title)
         legend(axes)
     alt = f"{title}: loss against training step for " + ", ".join(curves)
     return Picture(name, title, alt, figure, ragged({"step": longest(curves), **columns}))

@@ -11,7 +11,7 @@ from analysis.collect import collect
 from analysis.curves import raw_points, read_curves
 from analysis.fitting import fit
 from analysis.models import AMDAHL, RING
-from analysis.plots.style import COLOURS, Picture, file_name
+from analysis.plots.style import COLOURS, MOST_LETTERS, Picture, canvas, file_name
 from analysis.scaling import scaling_table
 from analysis.scaling_fits import fit_curves, law_curves
 
@@ -198,3 +198,13 @@ def test_climate_pictures(tmp_path: Path) -> None:
     time = np.linspace(0, 20, 300)
     orbit = np.stack([np.sin(time), np.cos(time), time], axis=1)
     check(plots.attractors({"truth": orbit, "lstm": 0.9 * orbit}), tmp_path, width=1088)
+
+
+def test_long_titles_take_several_lines() -> None:
+    words = " ".join(["where", "the", "time", "of", "a", "step", "goes"] * 5)
+    with canvas() as figure:
+        figure.suptitle(words)
+        figure.subplots().set_title(words)
+    for title in (figure.get_suptitle(), figure.axes[0].get_title()):
+        assert max(map(len, title.splitlines())) <= MOST_LETTERS
+        assert title.replace("\n", " ") == words
