@@ -5,11 +5,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from zlib_ng import zlib_ng
 
 from hpcbench.dataset import Dataset, open_dataset
 from hpcbench.dataset_format import SCALES, read_hdf5
-from hpcbench.dataset_store import add_sums
+from hpcbench.dataset_store import add_sums, checksums
 from hpcbench.dataset_writer import mean_and_std
 from hpcbench.errors import InputError
 
@@ -107,7 +106,7 @@ def verify(dataset: Dataset, advance: Callable[[], None] = lambda: None) -> list
     advance
         Called after each trajectory.
     """
-    checksums = read_hdf5(dataset.path, lambda file: file["checksum"][()])
+    expected = read_hdf5(dataset.path, lambda file: file["checksum"][()])
     ends = [*dataset.block_starts[1:], dataset.num_samples]
     training = set(dataset.members("train").tolist())
     total = np.zeros((1, 2, dataset.num_components))
@@ -123,7 +122,7 @@ def verify(dataset: Dataset, advance: Callable[[], None] = lambda: None) -> list
                     except InputError as error:
                         problems.append(f"{place}: {str(error).removeprefix(f'{extent.path}: ')}")
                         continue
-                    if zlib_ng.crc32(samples.data) != checksums[block, member]:
+                    if checksums(samples[None])[0] != expected[block, member]:
                         problems.append(
                             f"{place} (samples {first} to {end - 1}) does not match its checksum; "
                             "generate it again"

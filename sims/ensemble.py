@@ -167,8 +167,7 @@ def _open_tasks(
         if layout == "parts":
             mine = share(len(extents), ranks.rank, ranks.size)
             for extent in extents[mine.start : mine.stop]:
-                members = range(extent.first, extent.first + extent.count)
-                begin(own_store(extent.path, members), members)
+                begin(own_store(extent.path, extent.members), extent.members)
         else:
             everyone = range(header.num_trajectories)
             members = share_members(header.num_trajectories, ranks.rank, ranks.size)

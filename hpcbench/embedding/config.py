@@ -52,6 +52,12 @@ class EmbeddingConfig(Config):
         """Steps before the present one that the cell's input reaches back."""
         return (self.delays - 1) * self.delay
 
+    def num_features(self, num_inputs: int) -> int:
+        """Return how many inputs the cell has where the model sees ``num_inputs`` at one time."""
+        if self.layout == "sequence":
+            return num_inputs
+        return self.delay_components or num_inputs * self.delays
+
     @property
     def projects(self) -> bool:
         """Whether principal components are forecast instead of states."""

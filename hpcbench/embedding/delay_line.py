@@ -26,7 +26,7 @@ class DelayLine(nn.Module):
     Parameters
     ----------
     cell
-        The cell, built for :meth:`num_features` inputs.
+        The cell, built for as many inputs as :meth:`EmbeddingConfig.num_features` says.
     num_inputs
         Inputs at one time.
     embedding
@@ -52,11 +52,6 @@ class DelayLine(nn.Module):
                 )
             projection = torch.zeros(size, embedding.delay_components, dtype=torch.float64)
         self.register_buffer("projection", projection)
-
-    @staticmethod
-    def num_features(num_inputs: int, embedding: EmbeddingConfig) -> int:
-        """Return how many inputs the cell behind the delay line has."""
-        return embedding.delay_components or num_inputs * embedding.delays
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return the cell's hidden states ``(batch, time, hidden)`` and the state after them."""

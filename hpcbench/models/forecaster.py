@@ -90,16 +90,13 @@ class Forecaster(nn.Module):
             scaling = scaling.shared()
         self.num_inputs = 2 * self.halo + 1 if self.local else num_components
         num_outputs = 1 if self.local else num_components
-        in_sequence = self.embedding.layout == "sequence"
         self.core = cell_class(config.cell)(
-            self.num_inputs
-            if in_sequence
-            else DelayLine.num_features(self.num_inputs, self.embedding),
+            self.embedding.num_features(self.num_inputs),
             config.hidden,
             config.layers,
             config.cell_options(),
         )
-        if in_sequence:
+        if self.embedding.layout == "sequence":
             self.core = DelaySequence(self.core, self.embedding)
         elif self.embedding.delays > 1:
             self.core = DelayLine(self.core, self.num_inputs, self.embedding)
