@@ -134,3 +134,15 @@ def pytest_runtest_makereport(
                 sys.stderr.flush()
                 MPI.COMM_WORLD.Abort(1)
     return report
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk that is too small, by being root: ``indirect`` says how large it is."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("A FULL DISK IS NOT TESTED: only root may mount a small tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

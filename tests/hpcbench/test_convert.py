@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -333,18 +332,7 @@ def test_any_filter_that_hdf5_has_is_read(source: Path) -> None:
         require_filter(511, source)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk that is too small, by being root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("A FULL DISK IS NOT TESTED: only root may mount a small tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", ["6m"], indirect=True)
 @pytest.mark.parametrize("compress", ["blosc2", "none"])
 def test_a_full_disk(compress: str, small_disk: Path, source: Path) -> None:
     """In a process of its own: HDF5 may crash it, and then not before its end."""

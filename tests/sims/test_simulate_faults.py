@@ -4,7 +4,6 @@ import multiprocessing
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -98,18 +97,7 @@ def test_kill_9_at_any_moment_is_continued_to_the_same_bytes(place: Path, layout
     assert any(progress), "no kill fell between the first block and the end"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk that is too small, by being root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("A FULL DISK IS NOT TESTED: only root may mount a small tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", ["20m"], indirect=True)
 def test_a_disk_that_fills_up_on_the_way(
     place: Path,
     small_disk: Path,
