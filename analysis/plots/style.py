@@ -102,8 +102,8 @@ class Picture:
         return [png, svg, csv]
 
 
-MOST_LETTERS = 80
-"""Letters in a line of a title that fit above a full picture."""
+LETTERS_PER_INCH = 10
+"""Letters of a title that fit into an inch of a picture's width."""
 
 
 @contextmanager
@@ -116,11 +116,12 @@ def canvas(height: float = 3.0, width: float = WIDTH) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+        most_letters = int(LETTERS_PER_INCH * width)
         for axes in figure.axes:
-            if len(axes.get_title()) > MOST_LETTERS:
-                axes.set_title(textwrap.fill(axes.get_title(), MOST_LETTERS))
-        if len(figure.get_suptitle()) > MOST_LETTERS:
-            figure.suptitle(textwrap.fill(figure.get_suptitle(), MOST_LETTERS))
+            if len(axes.get_title()) > most_letters:
+                axes.set_title(textwrap.fill(axes.get_title(), most_letters))
+        if len(figure.get_suptitle()) > most_letters:
+            figure.suptitle(textwrap.fill(figure.get_suptitle(), most_letters))
 
 
 def line_style(index: int) -> dict[str, Any]:
