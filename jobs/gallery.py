@@ -70,7 +70,8 @@ def command(arguments: argparse.Namespace) -> int:
     page = out / "index.html"
     with _writing(out):
         page.write_text(_page(sections, files, arguments), encoding="utf-8")
-    message(f"{len(names)} examples in {time.monotonic() - begin:.0f} s: {page}")
+    examples = "example" if len(names) == 1 else "examples"
+    message(f"{len(names)} {examples} in {time.monotonic() - begin:.0f} s: {page}")
     print_results(
         [{"name": "page", "value": str(page), "unit": ""}, *found],
         arguments.json,
