@@ -50,11 +50,16 @@ def describe_model(model: Mapping[str, Any], embedding: Mapping[str, Any]) -> st
     if model.get("layers") not in (None, 1):
         words.append(f"×{model['layers']}")
     if model.get("coupling"):
-        halo = f"(halo {model['halo']})" if model.get("halo") and words else ""
+        halo = f"(halo {describe_halo(model['halo'])})" if model.get("halo") and words else ""
         words.append(f"{model['coupling']}{halo if model['coupling'] == 'local' else ''}")
     if model.get("target"):
         words.append(str(model["target"]))
     return ", ".join(filter(None, [" ".join(words), *describe_embedding(embedding)]))
+
+
+def describe_halo(halo: Any) -> str:
+    """Return ``"4"`` for as many neighbours on either side, ``"6+3"`` for 6 left and 3 right."""
+    return "+".join(map(str, halo)) if isinstance(halo, list | tuple) else str(halo)
 
 
 def describe_embedding(embedding: Mapping[str, Any]) -> list[str]:

@@ -30,8 +30,8 @@ def evaluate_ring(
 ) -> Evaluation:
     """Forecast rings of ``num_sites``: every rank holds a stretch of sites of all of them.
 
-    Before every step a rank sends its outermost ``halo`` sites to its two neighbours. Errors are
-    those of whole rings; the stored examples show the first rank's sites.
+    Before every step a rank sends its outermost sites, the halo, to its two neighbours. Errors
+    are those of whole rings; the stored examples show the first rank's sites.
 
     Raises
     ------
@@ -77,16 +77,18 @@ def evaluate_ring(
     )
 
 
-def add_halo(part: Tensor, halo: int, ranks: Ranks) -> Tensor:
-    """Return a stretch of a ring with ``halo`` sites of the neighbouring ranks on either side.
+def add_halo(part: Tensor, halo: tuple[int, int], ranks: Ranks) -> Tensor:
+    """Return a stretch of a ring with sites of the neighbouring ranks on the left and right.
 
-    ``part`` is ``(row, time, site)``; the ring closes from the last rank to the first.
+    ``part`` is ``(row, time, site)``; ``halo`` says how many sites on either side. The ring closes
+    from the last rank to the first.
     """
-    if halo == 0:
+    if not any(halo):
         return part
     left, right = (ranks.rank - 1) % ranks.size, (ranks.rank + 1) % ranks.size
-    first = part[..., :halo].contiguous().cpu().numpy()
-    last = part[..., -halo:].contiguous().cpu().numpy()
+    # what lies left of one rank is the end of the rank before it
+    last = part[..., part.shape[-1] - halo[0] :].contiguous().cpu().numpy()
+    first = part[..., : halo[1]].contiguous().cpu().numpy()
     if ranks.size == 1:
         before, after = last, first
     else:
@@ -98,7 +100,7 @@ def add_halo(part: Tensor, halo: int, ranks: Ranks) -> Tensor:
 
 
 def _check(forecaster: Forecaster, dataset: Dataset, ranks: Ranks, num_sites: int) -> None:
-    size, halo = dataset.num_components, forecaster.halo
+    size, widest = dataset.num_components, max(forecaster.halo)
     if not forecaster.local:
         raise InputError(
             '--sites: only a model trained with coupling = "local" forecasts other rings'
@@ -109,8 +111,8 @@ def _check(forecaster: Forecaster, dataset: Dataset, ranks: Ranks, num_sites: in
             f"--sites: given {num_sites}; valid: multiples of the {size} sites of {dataset.path}; "
             f"nearest: {nearest}"
         )
-    if num_sites // ranks.size < halo:
+    if num_sites // ranks.size < widest:
         raise InputError(
             f"--sites: given {num_sites}, too few for {ranks.size} ranks: each needs at least the "
-            f"{halo} sites of the halo"
+            f"{widest} sites of the halo"
         )

@@ -53,7 +53,11 @@ class ModelConfig(Config):
         Hidden units of a layer; number of stacked layers.
     coupling
         ``global``: one network sees all components. ``local``: one small network, shared by
-        all sites of a periodic ring, sees each site and ``halo`` neighbours on either side.
+        all sites of a periodic ring, sees each site and its neighbours.
+    halo
+        Neighbours that a site sees with local coupling: one number for either side, or two,
+        ``[left, right]``, as what governs a site need not lie evenly around it. A step of the
+        fourth-order integrator of Lorenz-96 carries no further than from ``i - 8`` to ``i + 4``.
     target
         ``state``: the head gives the next state. ``increment``: it gives the difference to
         the present one, in units of the increments' standard deviation.
@@ -69,7 +73,7 @@ class ModelConfig(Config):
     hidden: int = Field(32, ge=1)
     layers: int = Field(1, ge=1)
     coupling: Literal["global", "local"] = "local"
-    halo: int = Field(4, ge=0)
+    halo: int | tuple[int, int] = 4
     target: Literal["state", "increment"] = "increment"
     head: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
     skip: bool = False
@@ -81,6 +85,23 @@ class ModelConfig(Config):
             valid = ", ".join(sorted(CELLS))
             raise ValueError(f"no such cell{nearest(name, CELLS)}; valid: {valid}")
         return name
+
+    @field_validator("halo", mode="before")
+    @classmethod
+    def _one_width_or_two(cls, halo: Any) -> int | tuple[int, int]:
+        sides = halo if isinstance(halo, list | tuple) else (halo, halo)
+        if len(sides) != 2 or any(type(side) is not int or side < 0 for side in sides):
+            raise ValueError(
+                "expected a whole number of neighbours on either side, such as 4, or two for left "
+                "and right, such as [6, 3]; none is negative"
+            )
+        left, right = sides
+        return left if left == right else (left, right)  # one model has one form, and one hash
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Neighbours on the left and on the right that a site sees with local coupling."""
+        return self.halo if isinstance(self.halo, tuple) else (self.halo, self.halo)
 
     @model_validator(mode="after")
     def _known_options(self) -> "ModelConfig":

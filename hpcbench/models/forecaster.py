@@ -53,7 +53,7 @@ class Forecaster(nn.Module):
     deviation (``target = "increment"``), so that the loss is of order one before training.
 
     With ``coupling = "local"`` the sites of a ring are rows of one batch: every site sees its
-    own value and ``halo`` neighbours on either side, all sites share the weights, and mean and
+    own value and the neighbours within the ``halo``, all sites share the weights, and mean and
     std are one number each, so the same weights forecast a ring of any size.
 
     An embedding may change what is forecast: with principal components, these take the place of
@@ -85,10 +85,10 @@ class Forecaster(nn.Module):
         num_components = len(scaling.increment)
         self.local = config.coupling == "local"
         self.increment = config.target == "increment"
-        self.halo = config.halo if self.local else 0
+        self.halo = config.sides if self.local else (0, 0)
         if self.local:
             scaling = scaling.shared()
-        self.num_inputs = 2 * self.halo + 1 if self.local else num_components
+        self.num_inputs = sum(self.halo) + 1 if self.local else num_components
         num_outputs = 1 if self.local else num_components
         self.core = cell_class(config.cell)(
             self.embedding.num_features(self.num_inputs),
@@ -118,9 +118,11 @@ class Forecaster(nn.Module):
     def check_fits(self, num_components: int) -> None:
         """Raise :class:`InputError` unless states of ``num_components`` can be forecast."""
         if self.local and self.num_inputs > num_components:
+            left, right = self.halo
+            given, room = left if left == right else [left, right], num_components - 1
             raise InputError(
-                f"model.halo: given {self.halo}, but a ring of {num_components} sites has room "
-                f"for at most {(num_components - 1) // 2} on either side"
+                f"model.halo: given {given}, but a ring of {num_components} sites has room for at "
+                f"most {room // 2} on either side or {room} on both together"
             )
         if not self.local and len(self.scale_mean) != num_components:
             raise InputError(
@@ -190,8 +192,8 @@ class Forecaster(nn.Module):
         state
             Carried state or None; with local coupling its batch axis is ``batch * component``.
         halo_given
-            The first and last ``halo`` components are neighbours held by other ranks; by
-            default the ring closes on itself.
+            The first and last components, as many as the halo has on the left and on the right,
+            are neighbours held by other ranks; by default the ring closes on itself.
         """
         rows = self.rows(normalised, halo_given)
         hidden, state = self.core(rows, state)
@@ -225,10 +227,11 @@ class Forecaster(nn.Module):
         return components.transpose(1, 2).reshape(-1, components.shape[1], 1)
 
     def _neighbourhoods(self, normalised: Tensor, halo_given: bool) -> Tensor:
-        """Return ``(batch, site, time, 2 halo + 1)``: each site with its neighbours."""
-        if self.halo and not halo_given:
-            left, right = normalised[..., -self.halo :], normalised[..., : self.halo]
-            normalised = torch.cat([left, normalised, right], dim=-1)
+        """Return ``(batch, site, time, num_inputs)``: each site with its neighbours."""
+        if any(self.halo) and not halo_given:
+            left, right = self.halo
+            last = normalised[..., normalised.shape[-1] - left :]
+            normalised = torch.cat([last, normalised, normalised[..., :right]], dim=-1)
         return normalised.unfold(-1, self.num_inputs, 1).transpose(1, 2)
 
     def scaled_target(self, normalised: Tensor, following: Tensor) -> Tensor:

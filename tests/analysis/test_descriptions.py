@@ -45,3 +45,12 @@ def test_a_model_says_what_it_reads(embedding: dict[str, Any], words: str) -> No
     model = {"cell": "lstm", "hidden": 8}
     assert describe_model(model, embedding) == f"lstm 8{words}"
     assert describe_model(model, EmbeddingConfig(**embedding).model_dump()) == f"lstm 8{words}"
+
+
+@pytest.mark.parametrize(
+    ("halo", "words"), [(4, "(halo 4)"), ([6, 3], "(halo 6+3)"), ([0, 2], "(halo 0+2)"), (0, "")]
+)
+def test_a_model_says_how_far_it_sees(halo: Any, words: str) -> None:
+    model = {"cell": "lstm", "hidden": 8, "coupling": "local", "halo": halo}
+    assert describe_model(model, {}) == f"lstm 8 local{words}"
+    assert describe_model(model | {"coupling": "global"}, {}) == "lstm 8 global"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -103,12 +104,11 @@ def test_an_error_of_one_rank_is_raised_by_all(ranks: Communicator) -> None:
         ranks.together(fail_on_the_last)
 
 
-def test_a_ring_over_ranks_is_forecast_as_on_one(
-    lorenz96_file: Path,
-) -> None:
+@pytest.mark.parametrize("halo", [2, (3, 1), (0, 2)])
+def test_a_ring_over_ranks_is_forecast_as_on_one(lorenz96_file: Path, halo: Any) -> None:
     torch.manual_seed(0)
     with open_dataset(lorenz96_file) as dataset:
-        model = Forecaster(ModelConfig(hidden=4, halo=2), training_scaling(dataset))
+        model = Forecaster(ModelConfig(hidden=4, halo=halo), training_scaling(dataset))
         model.set_dtype(torch.float64)
         config = ForecastConfig(initial_conditions=4, warm_up=5, horizon=0.5, lyapunov_exponent=1.5)
         with closing(communicator("mpi")) as ranks:

@@ -68,6 +68,23 @@ def test_grid_and_zip_cross_with_the_ranks() -> None:
     assert Counter(p.config["train"]["backend"] for p in points) == {"mpi": 6, "ddp": 6}
 
 
+def test_values_of_an_axis_may_be_lists() -> None:
+    """A halo is one number or two: ``[2, 4]`` as an axis is two points, ``[[2, 4]]`` is one."""
+    for values, halos in (
+        ([2, 4], [2, 4]),
+        ([[2, 4]], [[2, 4]]),
+        ([[4, 4], [6, 3]], [4, [6, 3]]),
+    ):
+        points = planned(axes={"grid": {"halo": values}}).points
+        assert [point.config["model"]["halo"] for point in points] == halos
+        assert len({point.id for point in points}) == len(halos)
+    (plain,) = planned(axes={"grid": {"halo": [4]}}).points
+    assert plain.id == planned().points[0].id
+    fails(
+        r"halo=\[1, 2, 3\].*model\.halo: .*given \[1, 2, 3\]", axes={"grid": {"halo": [[1, 2, 3]]}}
+    )
+
+
 def test_where_and_exclude() -> None:
     points = planned(
         axes={
