@@ -101,6 +101,7 @@ class _Expansion:
     def points(self) -> list[Point]:
         """Return the points in the order of the product, all repeats of one next to each other."""
         points: list[Point] = []
+        places: dict[str, str] = {}
         fixed = self._fixed()
         for values, varied in self._combinations():
             for name, rule in (*self.rules, *self.laws):
@@ -112,7 +113,11 @@ class _Expansion:
                 continue
             place = self._place(varied)
             self._check_fixed(fixed, known, place)
-            points += self._repeats(values, varied, place)
+            repeats = self._repeats(values, varied, place)
+            if same := places.get(repeats[0].id):
+                raise InputError(f"{place}: the same run as {same}; leave one of them out")
+            places[repeats[0].id] = place
+            points += repeats
         return points
 
     def _axes(self) -> list[list[dict[str, Any]]]:

@@ -55,9 +55,9 @@ class ModelConfig(Config):
         ``global``: one network sees all components. ``local``: one small network, shared by
         all sites of a periodic ring, sees each site and its neighbours.
     halo
-        Neighbours that a site sees with local coupling: one number for either side, or two,
-        ``[left, right]``, as what governs a site need not lie evenly around it. A step of the
-        fourth-order integrator of Lorenz-96 carries no further than from ``i - 8`` to ``i + 4``.
+        Neighbours that a site sees with local coupling: as many on either side, or two numbers,
+        ``[left, right]``, left being the lower index. What governs a site need not lie evenly
+        around it: a step of Lorenz-96 reaches from ``i - 6`` to ``i + 3`` at third order.
     target
         ``state``: the head gives the next state. ``increment``: it gives the difference to
         the present one, in units of the increments' standard deviation.

@@ -85,6 +85,13 @@ def test_values_of_an_axis_may_be_lists() -> None:
     )
 
 
+def test_no_run_is_planned_twice() -> None:
+    """Values that are written differently may mean the same run."""
+    fails(r"halo=\[4, 4\]\): the same run as .*halo=4\)", axes={"grid": {"halo": [4, [4, 4]]}})
+    columns = {"hidden": [8, 16, 8], "window": [4, 4, 4]}
+    fails(r"the same run", axes={"zip": {"size": columns}})
+
+
 def test_where_and_exclude() -> None:
     points = planned(
         axes={
