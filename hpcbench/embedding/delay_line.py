@@ -102,6 +102,9 @@ class DelaySequence(nn.Module):
         self.embedding = embedding
         if hasattr(cell, "num_outputs"):
             self.num_outputs = cell.num_outputs
+        if embedding.delays == 1:  # they only ever meet the zero state
+            for name, weight in cell.named_parameters():
+                weight.requires_grad_("weight_hh" not in name and weight.requires_grad)
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return the cell's last hidden states ``(batch, time, hidden)`` and the history."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 * 2**20
 """Most bytes of the Jacobian that are held at once."""
 
+SMALLEST_DAMPING = 1e-14
+"""The damping falls no further: below it the sum with the diagonal rounds it away."""
+
 
 class LevenbergMarquardtOptions(Config):
     r"""Options of the Levenberg–Marquardt method.
@@ -28,12 +31,17 @@ class LevenbergMarquardtOptions(Config):
         Factors on :math:`\lambda` after a step that lowers the loss, and one that does not.
     tries
         Most steps tried with one matrix.
+    rate, fall
+        Share :math:`\eta` of a step that is taken: 1 at first, and falling geometrically to
+        ``rate`` over the first ``fall`` of the training, a share of its steps.
     """
 
     damping: float = Field(1e-2, gt=0)
     decrease: float = Field(0.5, gt=0, lt=1)
     increase: float = Field(4.0, gt=1)
     tries: int = Field(5, ge=1)
+    rate: float = Field(1.0, gt=0, le=1)
+    fall: float = Field(0.3, ge=0, le=1)
 
 
 class _RowModel(nn.Module):
@@ -50,17 +58,22 @@ class _RowModel(nn.Module):
 
 
 class LevenbergMarquardt(Method):
-    r"""Solve for the step with the Gauss–Newton matrix of the batch.
+    r"""Solve for the step with a Gauss–Newton matrix that is averaged over batches.
 
     .. math::
 
-        \bigl(J^\top J + \lambda \bar d I\bigr)\, p = -J^\top e, \qquad
-        \bar d = \tfrac1P \operatorname{tr} J^\top J
+        A &\leftarrow (1 - \eta) A + \eta \tfrac1N J^\top J, \qquad
+        \bar d = \tfrac1P \operatorname{tr} A \\
+        \theta &\leftarrow \theta - \eta\, \bigl(A + \lambda \bar d I\bigr)^{-1}
+        \tfrac1N J^\top e
 
     A step that lowers the loss of its batch is taken and :math:`\lambda` falls; else
-    :math:`\lambda` grows and the step is tried again with the same matrix (Levenberg 1944;
-    Marquardt 1963). The matrix is one allreduce of :math:`P^2` numbers in float64; every rank
-    solves the same system. Made for some thousand parameters and large batches of short windows.
+    :math:`\lambda` grows and the step is tried again with the same matrix. With
+    :math:`\eta = 1` this is the method of Levenberg (1944) and Marquardt (1963), every batch for
+    itself. As :math:`\eta` falls, the matrix remembers :math:`1/\eta` batches, so each can be
+    small, and the damping vanishes: the natural gradient (Amari 1998), a Kalman filter of the
+    weights. The matrix is one allreduce of :math:`P^2` numbers in float64; every rank solves the
+    same system. Made for some thousand parameters and short windows.
     """
 
     OWNS_UPDATE: ClassVar[bool] = True
@@ -68,11 +81,15 @@ class LevenbergMarquardt(Method):
     Options = LevenbergMarquardtOptions
 
     damping: Tensor
+    matrix: Tensor
 
     def __init__(self, forecaster: Forecaster, options: LevenbergMarquardtOptions) -> None:
         super().__init__(forecaster)
         self.options = options
         self.register_buffer("damping", torch.tensor(options.damping, dtype=torch.float64))
+        if options.rate < 1:
+            size = sum(p.numel() for p in forecaster.parameters() if p.requires_grad)
+            self.register_buffer("matrix", torch.zeros(size, size, dtype=torch.float64))
 
     @classmethod
     def check(cls, config: "RunConfig") -> None:
@@ -87,20 +104,34 @@ class LevenbergMarquardt(Method):
         here = window.parameters.get()
         after = detached(window.state_after())
         loss, matrix, slope = normal_equations(window)
-        scale = matrix.diagonal().mean()
+        rate = 1.0
+        if self.options.rate < 1:
+            rate = self.rate(random.step)
+            matrix = self.matrix.lerp_(matrix, rate)
+        felt = matrix.diagonal() > 0  # no output depends on the other weights: they stay
+        system, slope = matrix[felt][:, felt], slope[felt]
+        scale, step = matrix.diagonal().mean(), torch.zeros_like(here)
         for _ in range(self.options.tries):
-            damped = matrix.clone()
+            damped = system.clone()
             damped.diagonal().add_(self.damping * scale)
             factor, failed = torch.linalg.cholesky_ex(damped)
             if not int(failed):
-                step = torch.cholesky_solve(-slope[:, None], factor)[:, 0]
-                following = here + step.to(here.dtype)
-                if window.loss(following) < loss:
-                    window.parameters.set(following)
+                solution = torch.cholesky_solve(-rate * slope[:, None], factor)[:, 0]
+                step[felt] = solution.to(here.dtype)
+                if window.loss(here + step) < loss:
+                    window.parameters.set(here + step)
                     self.damping *= self.options.decrease
+                    self.damping.clamp_(min=SMALLEST_DAMPING)
                     break
             self.damping *= self.options.increase
         return torch.tensor(loss, dtype=torch.float64), after
+
+    def rate(self, step: int) -> float:
+        """Return the share of a training step, and of its batch in the matrix."""
+        duration = self.options.fall * self.num_steps
+        if step < duration:
+            return float(self.options.rate ** (step / duration))
+        return self.options.rate if step else 1.0  # the first matrix has nothing to join
 
 
 def normal_equations(window: Window) -> tuple[float, Tensor, Tensor]:
@@ -146,8 +177,14 @@ def normal_equations(window: Window) -> tuple[float, Tensor, Tensor]:
 
 
 def gram(matrix: Tensor) -> Tensor:
-    r"""Return :math:`A^\top A`, of which NumPy computes one triangle only, PyTorch both."""
+    r"""Return :math:`A^\top A`; columns of zeros cost nothing."""
+    used = matrix.any(0)
+    if not bool(used.all()):
+        result = matrix.new_zeros(matrix.shape[1], matrix.shape[1])
+        places = used.nonzero()
+        result[places, places.T] = gram(matrix[:, used])
+        return result
     if matrix.device.type != "cpu":
         return matrix.T @ matrix
-    held = matrix.numpy()
+    held = matrix.numpy()  # NumPy computes one triangle only, PyTorch both
     return torch.from_numpy(held.T @ held)

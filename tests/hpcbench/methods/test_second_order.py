@@ -12,7 +12,7 @@ from hpcbench.config import validate
 from hpcbench.errors import InputError
 from hpcbench.methods.curvature import Window
 from hpcbench.methods.hessian_free import conjugate_gradients
-from hpcbench.methods.levenberg_marquardt import normal_equations
+from hpcbench.methods.levenberg_marquardt import gram, normal_equations
 from hpcbench.run_config import RunConfig
 
 FLOAT = torch.float64
@@ -148,6 +148,58 @@ def test_normal_equations_are_the_dense_ones(
     torch.testing.assert_close(slope, jacobian.T @ error / len(error), rtol=0, atol=1e-10)
 
 
+def test_columns_of_zeros_leave_the_gram_matrix_exact() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(9, 7, dtype=FLOAT)
+    matrix[:, [0, 4]] = 0
+    torch.testing.assert_close(gram(matrix), matrix.T @ matrix, rtol=0, atol=1e-13)
+    assert not gram(0 * matrix).any()
+
+
+def test_a_falling_rate_averages_the_matrix_and_shortens_the_step(build: Any, tools: Any) -> None:
+    rate, average = 0.1, torch.zeros(())
+    method = build("levenberg_marquardt", {"rate": rate, "fall": 0.02}, hidden=3)
+    for step in range(4):
+        states, share = tools.true_states(seed=step), rate ** min(1.0, step / 2)
+        window = Window(method.forecaster, states, None, Alone())
+        here, damping = window.parameters.get(), method.damping.item()
+        jacobian = dense_jacobian(window)
+        error = (window.outputs(here) - window.target).detach().flatten()
+        average = (1 - share) * average + share * jacobian.T @ jacobian / len(error)
+        descent = -jacobian.T @ error / len(error)
+        method.update(states, None, tools.rows(step))
+        torch.testing.assert_close(method.matrix, average, rtol=0, atol=1e-12)
+        damped = average + damping * average.diagonal().mean() * torch.eye(len(here), dtype=FLOAT)
+        expected = share * torch.linalg.solve(damped, descent)
+        moved = window.parameters.get() - here
+        assert method.damping.item() == damping / 2, "the first try was taken"
+        torch.testing.assert_close(moved, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_rate_falls_geometrically_and_stays(build: Any) -> None:
+    method = build("levenberg_marquardt", {"rate": 0.01, "fall": 0.4}, num_steps=50)
+    rates = [method.rate(step) for step in range(50)]
+    assert rates[:3] == pytest.approx([1.0, 0.01**0.05, 0.01**0.1])
+    assert rates[10] == pytest.approx(0.1)
+    assert rates[20:] == pytest.approx([0.01] * 30)
+    sudden = build("levenberg_marquardt", {"rate": 0.01, "fall": 0.0})
+    assert [sudden.rate(step) for step in range(3)] == pytest.approx([1.0, 0.01, 0.01])
+
+
+def test_weights_that_no_output_feels_stay(build: Any, tools: Any) -> None:
+    """From the zero state the forget gate has nothing to forget in the first step."""
+    method = build("levenberg_marquardt", {"rate": 0.5}, hidden=3)
+    layer = method.forecaster.core.layers[0]
+    before = {name: p.detach().clone() for name, p in layer.named_parameters()}
+    states = tools.true_states(time=2)
+    losses = [method.update(states, None, tools.rows(step))[0].item() for step in range(6)]
+    assert losses[-1] < 0.5 * losses[0]
+    assert torch.equal(layer.weight_hh, before["weight_hh"])
+    for name in ("weight_ih", "bias"):
+        kept = (getattr(layer, name) == before[name]).reshape(4, -1).all(1)
+        assert kept.tolist() == [False, True, False, False], "of the gates i, f, g, o"
+
+
 def test_conjugate_gradients_solve_a_linear_system() -> None:
     torch.manual_seed(0)
     root = torch.randn(12, 12, dtype=FLOAT)
@@ -224,11 +276,15 @@ def test_damping_grows_when_no_step_helps(build: Any, tools: Any, monkeypatch: A
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_checkpoint_holds_what_the_method_keeps(build: Any, tools: Any, name: str) -> None:
-    whole, states = build(name), tools.true_states()
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in METHODS), ("levenberg_marquardt", {"rate": 0.2})]
+)
+def test_a_checkpoint_holds_what_the_method_keeps(
+    build: Any, tools: Any, name: str, options: dict[str, Any]
+) -> None:
+    whole, states = build(name, options), tools.true_states()
     whole.update(states, None, tools.rows())
-    resumed = build(name)
+    resumed = build(name, options)
     resumed.forecaster.load_state_dict(whole.forecaster.state_dict())
     resumed.restore({key: value.clone() for key, value in whole.own_state().items()})
     for method in (whole, resumed):
