@@ -15,7 +15,10 @@ from jobs.datasets import DatasetPlan, DatasetPlans
 from jobs.expressions import Expression
 from jobs.fields import SECTIONS, defaults, flatten, nest, resolve, section_class, value_key
 from jobs.order import ordered
-from jobs.study import Scaling, Study
+from jobs.study import Case, Scaling, Study
+
+CASE = "case"
+"""Under this name the points of a study say which of its cases they are."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Point:
     ranks, repeat
         Number of ranks; number of the repeat, from 0.
     varied
-        The fields in which the points of this study differ, for people.
+        The fields in which the points of this study differ, for people; of a case, its name.
     dataset
         Key of the dataset.
     group
@@ -89,6 +92,7 @@ class _Expansion:
         self.base: dict[str, Any] = {"seed": study.study.seed}
         for section in ("dataset", *SECTIONS):
             self.base |= flatten(getattr(study, section), f"{section}.")
+        self.by_case: set[str] = set()
         self.axes = self._axes()
         self.rules = self._rules(study.derived, "derived")
         scaling = study.scaling
@@ -139,18 +143,28 @@ class _Expansion:
             names = [take(name, f"axes.zip.{title}") for name in columns]
             rows = zip(*columns.values(), strict=True)
             axes.append([dict(zip(names, row, strict=True)) for row in rows])
+        if self.study.axes.case:
+            cases = [(case.name, self._case(case)) for case in self.study.axes.case]
+            self.by_case = {take(name, "axes.case") for name in ChainMap(*(f for _, f in cases))}
+            axes.append([{**fields, CASE: name} for name, fields in cases])
         if self.study.scaling:
             take("ranks", "scaling.ranks")
             axes.append([{"ranks": ranks} for ranks in self.study.scaling.ranks])
         return axes
 
+    def _case(self, case: Case) -> dict[str, Any]:
+        """Return the fields that a case sets, by full name."""
+        fields: dict[str, Any] = {}
+        for section in ("dataset", *SECTIONS):
+            fields |= flatten(getattr(case, section), f"{section}.")
+        return {self._name(name, f"axes.case {case.name}"): fields[name] for name in fields}
+
     def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         start = self.base | {"ranks": self.study.resources.ranks}
         for parts in itertools.product(*self.axes):
-            varied: dict[str, Any] = {}
-            for part in parts:
-                varied |= part
-            yield start | varied, varied
+            chosen = {name: value for part in parts for name, value in part.items()}
+            varied = {name: chosen[name] for name in chosen if name not in self.by_case}
+            yield start | chosen, varied
 
     def _repeats(self, values: dict[str, Any], varied: dict[str, Any], place: str) -> list[Point]:
         """Return all repeats of one combination; only the seed differs between them."""

@@ -50,8 +50,25 @@ class StudySection(Config):
         return self
 
 
+class Case(Config):
+    """One of several alternatives that differ in whatever fields they name.
+
+    name
+        What it is called, for people.
+    dataset, model, embedding, train, forecast
+        The fields it sets, as in the study's own sections; the study says the rest.
+    """
+
+    name: str = Field(min_length=1)
+    dataset: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    embedding: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    forecast: dict[str, Any] = Field(default_factory=dict)
+
+
 class Axes(Config):
-    """What varies: the product of the grid's lists and of the zips' columns.
+    """What varies: the product of the grid's lists, of the zips' columns and of the cases.
 
     where, exclude
         Conditions a point must meet; conditions that drop a point.
@@ -59,12 +76,23 @@ class Axes(Config):
         Field → values.
     zip
         Name → fields whose lists are walked together.
+    case
+        Alternatives, each with the fields it sets.
     """
 
     where: list[str] = Field(default_factory=list)
     exclude: list[str] = Field(default_factory=list)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
     zip: dict[str, dict[str, list[Any]]] = Field(default_factory=dict)
+    case: list[Case] = Field(default_factory=list)
+
+    @field_validator("case")
+    @classmethod
+    def _cases_have_names(cls, cases: list[Case]) -> list[Case]:
+        names = [case.name for case in cases]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"each case needs a name of its own, given twice: {', '.join(twice)}")
+        return cases
 
     @field_validator("grid")
     @classmethod

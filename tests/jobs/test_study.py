@@ -85,6 +85,34 @@ def test_values_of_an_axis_may_be_lists() -> None:
     )
 
 
+CASES = [
+    {"name": "plain"},
+    {"name": "wide", "model": {"hidden": 64}, "train": {"window": 8, "options": {"noise": 0.1}}},
+    {"name": "gru", "model": {"cell": "gru"}},
+]
+
+
+def test_cases_set_what_they_name_and_cross_with_the_rest() -> None:
+    points = planned(axes={"grid": {"seed": [1, 2]}, "case": CASES}, model={"hidden": 16}).points
+    assert [point.varied for point in points] == [
+        {"seed": seed, "case": name} for seed in (1, 2) for name in ("plain", "wide", "gru")
+    ]
+    found = [
+        (p.config["model"]["cell"], p.config["model"]["hidden"], p.config["train"]["window"])
+        for p in points[:3]
+    ]
+    assert found == [("lstm", 16, 16), ("lstm", 64, 8), ("gru", 16, 16)]
+    assert [p.config["train"]["options"] for p in points[:3]] == [{}, {"noise": 0.1}, {}]
+
+
+def test_wrong_cases() -> None:
+    fails("a name of its own.*plain", axes={"case": [{"name": "plain"}, {"name": "plain"}]})
+    fails(r"case big.*train\.windw", axes={"case": [{"name": "big", "train": {"windw": 8}}]})
+    fails("case=big.*window.*greater", axes={"case": [{"name": "big", "train": {"window": 0}}]})
+    fails("varies in two places", axes={"case": CASES, "grid": {"window": [4, 8]}})
+    fails("the same run as", axes={"case": [{"name": "one"}, {"name": "other"}]})
+
+
 def test_no_run_is_planned_twice() -> None:
     """Values that are written differently may mean the same run."""
     fails(r"halo=\[4, 4\]\): the same run as .*halo=4\)", axes={"grid": {"halo": [4, [4, 4]]}})
