@@ -73,6 +73,7 @@ ACCURACY_COLUMNS = (
     "energy_to_target_joules",
     "node_hours",
     "energy_joules",
+    "peak_memory_bytes",
     "parameters_count",
 )
 
@@ -91,6 +92,7 @@ FROM_METRICS = {
             "validation_loss",
             "training_seconds",
             "energy_joules",
+            "peak_memory_bytes",
         )
     },
     "parameters_count": "parameters",

@@ -15,8 +15,12 @@ Array = npt.NDArray[Any]
 
 RANK_COLUMNS = (
     "system", "parameters", "model", "method", "variant", "n", "vpt", "vpt_low", "vpt_high",
-    "mean_rank", "p_value", "verdict",
+    "mean_rank", "p_value", "verdict", "training_seconds", "reached", "time_to_target_seconds",
+    "samples_to_target", "peak_memory_bytes",
 )  # fmt: skip
+RANK_COSTS = ("training_seconds", "time_to_target_seconds", "samples_to_target",
+              "peak_memory_bytes")  # fmt: skip
+"""Columns of the runs of which a method has the median."""
 CORRELATION_COLUMNS = (
     "system", "parameters", "score", "rho", "rho_low", "rho_high", "n", "p_value",
 )  # fmt: skip
@@ -32,14 +36,19 @@ def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
 
     A method is ``worse`` than the best when a permutation test over their runs, Holm-adjusted
     over the methods of the system, says so at 5 %; otherwise the difference is ``undecided``.
-    The mean rank is over seeds that every method ran.
+    The mean rank is over seeds that every method ran. Costs are medians over the runs, to the
+    target over those that ``reached`` it, of which there is the share; NaN where no target is set.
     """
     scored = accuracy[(accuracy["state"] == "done") & accuracy["vpt_mean"].notna()]
     if "variant" not in scored:
         scored = scored.assign(variant="")
+    scored = scored.reindex(columns=list(dict.fromkeys([*scored.columns, *RANK_COSTS])))
     rows: list[dict[str, Any]] = []
     for key, system in scored.groupby(["system", "parameters"], sort=True):
         groups = {k: g["vpt_mean"].to_numpy() for k, g in system.groupby(METHOD)}
+        costs: Any = system.groupby(METHOD)[list(RANK_COSTS)].median().to_dict("index")
+        reached = system["time_to_target_seconds"].notna().groupby([system[c] for c in METHOD])
+        shares: Any = reached.mean() if system["time_to_target_seconds"].notna().any() else {}
         order = sorted(groups, key=lambda k: -float(np.mean(groups[k])))
         best = groups[order[0]]
         p_values = holm([permutation_test(best, groups[k]) for k in order[1:]])
@@ -52,7 +61,8 @@ def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
                 {**dict(zip(RANK_COLUMNS[:2], key, strict=True)),
                  **dict(zip(METHOD, method, strict=True)), "n": interval.n,
                  "vpt": interval.value, "vpt_low": interval.low, "vpt_high": interval.high,
-                 "mean_rank": ranks.get(method, math.nan), "p_value": p, "verdict": verdict}
+                 "mean_rank": ranks.get(method, math.nan), "p_value": p, "verdict": verdict,
+                 "reached": shares.get(method, math.nan), **costs[method]}
             )  # fmt: skip
     return pd.DataFrame(rows, columns=list(RANK_COLUMNS))
 

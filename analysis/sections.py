@@ -32,6 +32,7 @@ ACCURACY = (
     numeric("samples_to_target", "samples to the target"),
     numeric("node_hours_to_target", "node hours to the target"),
     numeric("energy_to_target_joules", "energy to the target, J"),
+    numeric("peak_memory_bytes", "peak memory, bytes"),
     whole("parameters_count", "parameters"),
 )  # fmt: skip
 RANKS = (
@@ -39,6 +40,10 @@ RANKS = (
     whole("n", "runs"),
     ranged("vpt", "VPT over runs (95 % interval)"), numeric("mean_rank"),
     numeric("p_value", "p against the best"), plain("verdict"),
+    numeric("training_seconds", "training, s"), numeric("reached", "share that reached the target"),
+    numeric("time_to_target_seconds", "to the target, s"),
+    numeric("samples_to_target", "samples to the target"),
+    numeric("peak_memory_bytes", "peak memory, bytes"),
 )  # fmt: skip
 CORRELATIONS = (
     plain("system"), plain("score"), ranged("rho", "Spearman ρ with VPT (95 % interval)"),

@@ -32,6 +32,23 @@ def test_few_seeds_decide_nothing() -> None:
     ]
 
 
+def test_costs_are_medians_and_the_target_counts_who_reached_it() -> None:
+    frame = accuracy({"a": 4.0, "b": 3.0, "c": 2.0}, seeds=3)
+    frame["training_seconds"] = [1.0, 5.0, 2.0] * 3
+    frame["time_to_target_seconds"] = [3.0, 9.0, 4.0, 7.0, np.nan, 8.0, *[np.nan] * 3]
+    frame["peak_memory_bytes"] = [10.0] * 3 + [20.0] * 6
+    table = method_ranks(frame).set_index("method")
+    assert table["reached"].tolist() == pytest.approx([1.0, 2 / 3, 0.0])
+    assert table["time_to_target_seconds"].tolist() == pytest.approx(
+        [4.0, 7.5, np.nan], nan_ok=True
+    )
+    assert table["training_seconds"].tolist() == [2.0] * 3
+    assert table["peak_memory_bytes"].tolist() == [10.0, 20.0, 20.0]
+    assert table["samples_to_target"].isna().all()
+    without = method_ranks(accuracy({"a": 4.0}))
+    assert without["reached"].isna().all()
+
+
 def test_nothing_scored() -> None:
     frame = accuracy({"a": 1.0}).assign(state="failed")
     assert method_ranks(frame).empty
