@@ -95,17 +95,23 @@ class _RowLoss(nn.Module):
 class Window:
     """One batch of windows as a least-squares problem, over all ranks.
 
-    Every rank holds as many rows, so averages over ranks are those of the global batch.
+    Every rank holds as many rows, so averages over ranks are those of the global batch. The
+    inputs and what follows them are normalised, float64, ``(batch, time, component)``.
     """
 
     def __init__(
-        self, forecaster: Forecaster, states: Tensor, state: State | None, ranks: Communicator
+        self,
+        forecaster: Forecaster,
+        inputs: Tensor,
+        following: Tensor,
+        state: State | None,
+        ranks: Communicator,
     ) -> None:
         dtype = forecaster.dtype
         self.forecaster, self.state, self.ranks = forecaster, state, ranks
         self.parameters = FlatParameters(forecaster)
-        self.inputs = states[:, :-1].to(dtype)
-        self.target = forecaster.scaled_target(states[:, :-1], states[:, 1:]).to(dtype)
+        self.inputs = inputs.to(dtype)
+        self.target = forecaster.scaled_target(inputs, following).to(dtype)
 
     def outputs(self, vector: Tensor) -> Tensor:
         """Return the scaled targets the forecaster gives with these parameters."""

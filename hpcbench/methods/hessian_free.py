@@ -102,7 +102,7 @@ class HessianFree(Method):
         self, states: Tensor, state: State | None, random: RowRandom
     ) -> tuple[Tensor, State]:
         """Take one damped Gauss–Newton step; return the loss before it."""
-        window = Window(self.forecaster, states, state, self.ranks)
+        window = Window(self.forecaster, states[:, :-1], states[:, 1:], state, self.ranks)
         here = window.parameters.get()
         after = detached(window.state_after())
         damping, options = float(self.damping), self.options

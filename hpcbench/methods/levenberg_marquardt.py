@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hpcbench.config import Config
 from hpcbench.methods.curvature import Window
 from hpcbench.methods.method import Method, detached, require_cell, traceable_cells
+from hpcbench.methods.noise import NoiseOptions, check_noise, disturbed
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 
@@ -22,8 +22,8 @@ SMALLEST_DAMPING = 1e-14
 """The damping falls no further: below it the sum with the diagonal rounds it away."""
 
 
-class LevenbergMarquardtOptions(Config):
-    r"""Options of the Levenberg–Marquardt method.
+class LevenbergMarquardtOptions(NoiseOptions):
+    r"""Options of the Levenberg–Marquardt method: of the noise, and its own.
 
     damping
         First :math:`\lambda`, against the mean of the diagonal of :math:`J^\top J`.
@@ -95,12 +95,14 @@ class LevenbergMarquardt(Method):
     def check(cls, config: "RunConfig") -> None:
         """Refuse cells whose rows cannot be differentiated side by side."""
         require_cell(config, traceable_cells(), "differentiates all rows side by side")
+        check_noise(config)
 
     def update(
         self, states: Tensor, state: State | None, random: RowRandom
     ) -> tuple[Tensor, State]:
         """Take one step; return the loss before it."""
-        window = Window(self.forecaster, states, state, self.ranks)
+        pairs = disturbed(self.options, states, random)
+        window = Window(self.forecaster, *pairs, state, self.ranks)
         here = window.parameters.get()
         after = detached(window.state_after())
         loss, matrix, slope = normal_equations(window)

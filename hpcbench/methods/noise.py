@@ -1,11 +1,17 @@
 """Noise on the inputs of training, so that the network learns to return to the trajectory."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from hpcbench.config import Config
+from hpcbench.errors import InputError
 from hpcbench.windows import RowRandom
+
+if TYPE_CHECKING:
+    from hpcbench.run_config import RunConfig
 
 
 class NoiseOptions(Config):
@@ -41,3 +47,24 @@ def disturbance(options: NoiseOptions, random: RowRandom, shape: tuple[int, int]
         modes[..., : options.noise_first_mode] = 0
         noise = torch.fft.irfft(modes, n=shape[1], dim=-1)
     return noise
+
+
+def disturbed(options: NoiseOptions, states: Tensor, random: RowRandom) -> tuple[Tensor, Tensor]:
+    """Return the inputs of a window and what is to follow them, ``(row, time, component)`` each.
+
+    ``states`` are true ones, ``(row, time + 1, component)``; without noise the inputs are too.
+    """
+    inputs, following = states[:, :-1], states[:, 1:]
+    if not options.noise:
+        return inputs, following
+    noise = disturbance(options, random, (inputs.shape[1], inputs.shape[2])).to(inputs.device)
+    return inputs + noise, following if options.noise_corrected else following + noise
+
+
+def check_noise(config: "RunConfig") -> None:
+    """Refuse an undisturbed target that is no increment."""
+    if not config.train.method_options().noise_corrected and config.model.target == "state":
+        raise InputError(
+            "train.options.noise_corrected: false keeps the undisturbed increment, and "
+            'model.target is "state"; choose model.target = "increment", or true'
+        )

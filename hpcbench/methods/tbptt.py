@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hpcbench.errors import InputError
 from hpcbench.methods.dropout import DropoutOptions, dropped
 from hpcbench.methods.method import Method, detached, require_cell
-from hpcbench.methods.noise import NoiseOptions, disturbance
+from hpcbench.methods.noise import NoiseOptions, check_noise, disturbed
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.windows import RowRandom
 
@@ -67,23 +67,13 @@ class TruncatedBPTT(Method):
                     f'train.options.carried: "{options.carried}" does not go with delays '
                     "([embedding]), whose past is carried too; choose one of them"
                 )
-        if not options.noise_corrected and config.model.target == "state":
-            raise InputError(
-                "train.options.noise_corrected: false keeps the undisturbed increment, and "
-                'model.target is "state"; choose model.target = "increment", or true'
-            )
+        check_noise(config)
 
     def forward(
         self, states: Tensor, state: State | None, random: RowRandom
     ) -> tuple[Tensor, State]:
         """Return the mean squared error of a window and the detached state after it."""
-        inputs, following = states[:, :-1], states[:, 1:]
-        if self.options.noise:
-            shape = inputs.shape[1], inputs.shape[2]
-            noise = disturbance(self.options, random, shape).to(inputs.device)
-            if not self.options.noise_corrected:
-                following = following + noise
-            inputs = inputs + noise
+        inputs, following = disturbed(self.options, states, random)
         forecaster, dtype = self.forecaster, self.forecaster.dtype
         target = forecaster.scaled_target(inputs, following).to(dtype)
         if self.options.dropout:

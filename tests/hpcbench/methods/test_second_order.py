@@ -13,6 +13,7 @@ from hpcbench.errors import InputError
 from hpcbench.methods.curvature import Window
 from hpcbench.methods.hessian_free import conjugate_gradients
 from hpcbench.methods.levenberg_marquardt import gram, normal_equations
+from hpcbench.methods.noise import disturbance
 from hpcbench.run_config import RunConfig
 
 FLOAT = torch.float64
@@ -29,7 +30,7 @@ def window_of(method: Any, tools: Any, carried: bool = False) -> Window:
     if carried:
         with torch.no_grad():
             _, state = method.forecaster(states[:, :2], None)
-    return Window(method.forecaster, states, state, Alone())
+    return Window(method.forecaster, states[:, :-1], states[:, 1:], state, Alone())
 
 
 def dense_jacobian(window: Window) -> Tensor:
@@ -82,10 +83,10 @@ def test_structural_damping_shortens_the_change_of_the_hidden_units(build: Any, 
     for structural in (0.0, 1e4):
         method = build("hessian_free", {"damping": 1e-2, "structural": structural}, hidden=3)
         states = tools.true_states()
-        before = Window(method.forecaster, states, None, Alone())
+        before = Window(method.forecaster, states[:, :-1], states[:, 1:], None, Alone())
         _, hidden = before.traced(before.parameters.get())
         loss, _ = method.update(states, None, tools.rows())
-        after = Window(method.forecaster, states, None, Alone())
+        after = Window(method.forecaster, states[:, :-1], states[:, 1:], None, Alone())
         assert after.loss(after.parameters.get()) < loss.item()
         moved.append((after.traced(after.parameters.get())[1] - hidden).norm().item())
     assert moved[1] < 0.5 * moved[0]
@@ -156,12 +157,32 @@ def test_columns_of_zeros_leave_the_gram_matrix_exact() -> None:
     assert not gram(0 * matrix).any()
 
 
+def test_noise_moves_the_inputs_and_not_what_follows(build: Any, tools: Any) -> None:
+    states, random = tools.true_states(), tools.rows(step=3)
+    method = build("levenberg_marquardt", {"noise": 0.1, "damping": 1.0}, hidden=3)
+    inputs = states[:, :-1] + disturbance(method.options, random, tuple(states[:, 1:].shape[1:]))
+    forecaster = method.forecaster
+    seen = Window(forecaster, inputs, states[:, 1:], None, Alone())
+    torch.testing.assert_close(
+        forecaster.next_state(inputs, seen.target), states[:, 1:], rtol=0, atol=1e-12
+    )
+    here, damping = seen.parameters.get(), method.damping.item()
+    loss, matrix, slope = normal_equations(seen)
+    matrix += damping * matrix.diagonal().mean() * torch.eye(len(here), dtype=FLOAT)
+    measured, _ = method.update(states, None, random)
+    assert measured.item() == loss
+    assert method.damping.item() == damping / 2, "the first try was taken"
+    step = seen.parameters.get() - here
+    torch.testing.assert_close(step, -torch.linalg.solve(matrix, slope), rtol=1e-9, atol=1e-12)
+    assert step.norm() > 1e-3
+
+
 def test_a_falling_rate_averages_the_matrix_and_shortens_the_step(build: Any, tools: Any) -> None:
     rate, average = 0.1, torch.zeros(())
     method = build("levenberg_marquardt", {"rate": rate, "fall": 0.02}, hidden=3)
     for step in range(4):
         states, share = tools.true_states(seed=step), rate ** min(1.0, step / 2)
-        window = Window(method.forecaster, states, None, Alone())
+        window = Window(method.forecaster, states[:, :-1], states[:, 1:], None, Alone())
         here, damping = window.parameters.get(), method.damping.item()
         jacobian = dense_jacobian(window)
         error = (window.outputs(here) - window.target).detach().flatten()

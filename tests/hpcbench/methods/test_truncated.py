@@ -357,6 +357,11 @@ def test_method_by_hand_is_tbptt(build: Any, tools: Any, coupling: str) -> None:
             ["noise_corrected", "increment"],
         ),
         (
+            {"method": "levenberg_marquardt", "options": {"noise_corrected": False}},
+            {"target": "state", "cell": "gru"},
+            ["noise_corrected", "increment"],
+        ),
+        (
             {"method": "tbptt", "options": {"carried": "cell"}},
             {"cell": "gru"},
             ['carried = "cell"', "gru", "valid: coupled_lstm", "lstm"],
