@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hpcbench.errors import EnvironmentLacks, InputError, nearest
+from hpcbench.half_precision import HalfPrecision
 from hpcbench.ranks import Ranks
+from hpcbench.record import Metric
 
 Reduction = Literal["average", "adasum"]
 """How the ranks' gradients become one."""
@@ -104,6 +106,10 @@ class Communicator(Ranks, ABC):
         """Return what a record should say of this back-end: transport and its knobs."""
         return {}
 
+    def metrics(self) -> list[Metric]:
+        """Return what averaging did to the gradients, where that is counted; all ranks call."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Release what the back-end holds."""
@@ -177,6 +183,7 @@ class Horovod(Communicator):
             ) from None
         self.hvd: Any = hvd
         self.adasum = False
+        self.half: HalfPrecision | None = None
         hvd.init()
         if (hvd.rank(), hvd.size()) != (self.rank, self.size):
             raise EnvironmentLacks(
@@ -203,10 +210,11 @@ class Horovod(Communicator):
                 f'train.reduction: "adasum" combines a power of two of ranks, given {self.size}; '
                 f'start {lower} or {2 * lower} ranks, or choose "average"'
             )
+        self.half = HalfPrecision() if compression == "fp16" else None
         wrapped = self.hvd.DistributedOptimizer(
             optimizer,
             named_parameters=list(method.named_parameters()),
-            compression=getattr(self.hvd.Compression, compression),
+            compression=self.half or self.hvd.Compression.none,
             op=self.hvd.Adasum if self.adasum else self.hvd.Average,
         )
         return method, wrapped
@@ -236,6 +244,14 @@ class Horovod(Communicator):
         transport = "nccl" if on_gpu else "mpi" if hvd.mpi_enabled() else "gloo"
         knobs = ("HOROVOD_CYCLE_TIME", "HOROVOD_FUSION_THRESHOLD")
         return {"transport": transport} | {knob: os.environ.get(knob, "") for knob in knobs}
+
+    def metrics(self) -> list[Metric]:
+        """Return the share of the gradients that fp16 turned into zeros."""
+        if self.half is None or self.size == 1:  # one rank sends nothing
+            return []
+        sent, lost = self.sum(np.array([self.half.sent, float(self.half.underflows)]))
+        share = float(lost / max(sent, 1))
+        return [Metric("gradient_underflow_share", share, "", "lower", int(sent))]
 
     def close(self) -> None:
         """Stop Horovod's background thread."""

@@ -445,11 +445,13 @@ class _Training:
     def _finish(self, evaluation: Evaluation | None, joules: float | None) -> dict[str, Any] | None:
         """Write the metrics, the forecasts and, last, the result."""
         peak = max(self.ranks.gather(peak_memory_bytes()))
+        averaging = self.ranks.metrics()
         if not self.ranks.is_first:
             return None
         metrics = [
             *self._training_metrics(),
             Metric("peak_memory_bytes", peak, "bytes", "lower"),
+            *averaging,
         ]
         if joules is not None:
             metrics.append(Metric("energy_joules", joules, "J", "lower"))

@@ -4,6 +4,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from mpi4py import MPI
@@ -15,6 +17,7 @@ from hpcbench.communicator import FlatMPI, Horovod
 from hpcbench.config import validate
 from hpcbench.errors import InputError
 from hpcbench.optimizers import OPTIMIZERS
+from hpcbench.record import read_json
 from hpcbench.run_config import RunConfig
 from hpcbench.train import train
 
@@ -162,6 +165,42 @@ def test_half_precision_gradients_stay_close(
     assert any(differ)
     for key, value in whole.items():
         torch.testing.assert_close(half[key], value, rtol=0, atol=1e-3, msg=key)
+
+
+def test_half_precision_keeps_the_loss_curve(
+    data: Path, shared_tmp_path: Path, horovod: Horovod
+) -> None:
+    options = {"backend": "horovod", "learning_rate": 1e-2, "steps": 50, "dtype": "float32"}
+    curves = []
+    for compression in ("none", "fp16"):
+        out = shared_tmp_path / compression
+        trained(PLAIN, data, out, horovod, compression=compression, **options)
+        with h5py.File(out / "metrics.h5") as file:
+            curves.append(file["loss"][:])
+        metrics = read_json(out / "result.json")["metrics"]
+        shares = [m["value"] for m in metrics if m["name"] == "gradient_underflow_share"]
+        assert len(shares) == (compression == "fp16")
+        assert all(0 <= share < 0.01 for share in shares)
+    assert not np.array_equal(*curves)
+    np.testing.assert_allclose(curves[1], curves[0], rtol=0.02)
+
+
+def test_half_precision_counts_what_becomes_zero(horovod: Horovod) -> None:
+    layer = torch.nn.Linear(3, 1, bias=False)
+    hvd_layer, optimizer = horovod.attach(
+        layer, torch.optim.SGD(layer.parameters(), lr=1.0), compression="fp16"
+    )
+    inputs = torch.tensor([[1e-9, 0.0, 1.0 + horovod.rank]])  # too small, zero, and well
+    with torch.no_grad():
+        layer.weight.zero_()
+    hvd_layer(inputs).sum().backward()
+    horovod.finish(layer, optimizer)
+    assert layer.weight.grad is not None
+    mean = 1.0 + (horovod.size - 1) / 2
+    torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.0, 0.0, mean]]))
+    (metric,) = horovod.metrics()
+    assert metric.n == 3 * horovod.size
+    assert metric.value == pytest.approx(1 / 3)
 
 
 def test_adasum_adds_the_orthogonal_and_averages_the_parallel(horovod: Horovod) -> None:
