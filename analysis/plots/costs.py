@@ -9,6 +9,7 @@ from analysis.plots.style import (
     Picture,
     canvas,
     legend,
+    legend_below,
     line_style,
     log_ticks,
     point_style,
@@ -53,7 +54,7 @@ def fractions(
         axes.set(xlabel="ranks", ylabel="share of the step time (1)", title=title)
         axes.set_ylim(0, 1.12 * max(1.0, float(bottom.max())))
         axes.grid(visible=False, axis="x")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, axes, columns=3)
     alt = f"{title}: shares of compute, data wait and exposed communication at "
     alt += ", ".join(labels) + " ranks"
     return Picture(name, title, alt, figure, table)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.plots.style import COLOURS, Picture, canvas
+from analysis.plots.style import COLOURS, Picture, canvas, legend_below
 
 PHASES = {"queue": "#BBBBBB", "launch": COLOURS[5], "init": COLOURS[4], "run": COLOURS[0]}
 NOT_DONE = COLOURS[1]
@@ -34,6 +34,6 @@ def gantt(spans: pd.DataFrame, *, name: str = "jobs", title: str = "Jobs over ti
         axes.set_ylim(len(order) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="time since the first (s)", title=title)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        legend_below(figure, axes, columns=4)
     alt = f"{title}: {len(order)} of {spans['run'].nunique()} attempts as bars over seconds"
     return Picture(name, title, alt, figure, spans)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from analysis.plots.style import Picture, canvas, line_style, log_ticks, point_style
+from analysis.plots.style import Picture, canvas, legend_below, line_style, log_ticks, point_style
 
 
 def scaling(
@@ -73,7 +73,7 @@ def scaling(
         left.set(ylabel="step time (s)", title="Time per step")
         right.set(ylabel="efficiency (1)", title="Efficiency")
         right.set_ylim(0.0, 1.08 * float(np.nanmax([1.0, *measured["efficiency_high"]])))
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        legend_below(figure, left, columns=2)
         figure.suptitle(title)
     alt = f"{title}: left the step time in seconds, right the efficiency, both against ranks "
     alt += f"({', '.join(f'{r:g}' for r in ranks)}), with intervals, raw points and the ideal"

@@ -102,8 +102,11 @@ class Picture:
         return [png, svg, csv]
 
 
-LETTERS_PER_INCH = 10
-"""Letters of a title that fit into an inch of a picture's width."""
+LETTERS_PER_INCH, LEGEND_LETTERS_PER_INCH = 10, 12
+"""Letters of a title, and of a legend beside its key, that fit into an inch of the width."""
+
+LINE_INCHES = 0.17
+"""Height of a line of a legend."""
 
 
 @contextmanager
@@ -135,14 +138,41 @@ def point_style(index: int) -> dict[str, Any]:
 
 
 def legend(axes: Axes, limit: int = 4) -> None:
-    """Put the legend where it hides nothing: inside for a few entries, beside for many."""
+    """Put the legend where it hides nothing: inside for a few entries, beside for many.
+
+    Long labels go below, in a picture that grows by the lines they take.
+    """
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    if len(handles) <= limit:
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    if max(map(len, labels)) > key_letters(figure) / 2:  # no room for axes beside it
+        legend_below(figure, axes)
+    elif len(handles) <= limit:
         axes.legend(handles, labels)
     else:
         axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 1) -> None:
+    """Put the legend of ``axes`` below all axes of a figure, in columns where its labels fit them.
+
+    Otherwise it has one column, in which long labels take several lines, and the picture grows.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    if columns > 1 and max(map(len, labels), default=0) <= key_letters(figure) / columns:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        return
+    labels = [textwrap.fill(label, key_letters(figure)) for label in labels]
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure.set_figheight(figure.get_figheight() + LINE_INCHES * (lines + 1))
+    figure.legend(handles, labels, loc="outside lower left")
+
+
+def key_letters(figure: Figure) -> int:
+    """Return how many letters of a legend fit beside its key into the width of a figure."""
+    return int(LEGEND_LETTERS_PER_INCH * figure.get_figwidth())
 
 
 def log_ticks(axis: Axis, limits: tuple[float, float]) -> None:

@@ -11,7 +11,7 @@ from analysis.collect import collect
 from analysis.curves import raw_points, read_curves
 from analysis.fitting import fit
 from analysis.models import AMDAHL, RING
-from analysis.plots.style import COLOURS, Picture, canvas, file_name
+from analysis.plots.style import COLOURS, Picture, canvas, file_name, legend
 from analysis.scaling import scaling_table
 from analysis.scaling_fits import fit_curves, law_curves
 
@@ -211,3 +211,24 @@ def test_long_titles_take_several_lines() -> None:
         extent = title.get_window_extent()
         assert extent.x0 >= 0
         assert extent.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("letters", [5, 30, 45, 100])
+def test_a_legend_leaves_the_axes_their_room(count: int, letters: int) -> None:
+    with canvas() as figure:
+        axes = figure.subplots()
+        for number in range(count):
+            label = f"{number} " + ("word " * 20)[: letters - 2]
+            axes.plot([0, 1], [0, number], label=label)
+        legend(axes)
+    figure.canvas.draw()
+    legends = figure.legends or [axes.get_legend()]
+    shown = legends[0].get_window_extent()
+    room = axes.get_window_extent()
+    assert room.width > 0.4 * figure.bbox.width
+    assert room.height > 0.5 * 3.0 * figure.dpi
+    assert figure.bbox.x0 <= shown.x0
+    assert shown.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= shown.y0
+    assert not (figure.legends and shown.y1 > room.y0), "below, not over the curves"
