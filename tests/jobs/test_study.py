@@ -23,6 +23,7 @@ from jobs.study_folder import StudyFolder, describe
 from jobs.toml_text import toml_text
 
 STUDIES = sorted(Path(plan.__file__).parent.glob("studies/*.toml"))
+SPECS = sorted(Path(plan.__file__).parent.glob("specs/*.toml"))
 SPEC = "sims/specs/lorenz96_smoke.toml"
 
 
@@ -49,6 +50,13 @@ def fails(match: str, **tables: Any) -> None:
 def test_studies_that_come_with_the_program(path: Path) -> None:
     points = plan_study(read_study(path), path).points
     assert len({point.id for point in points}) == len(points) > 0
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_specs_that_come_with_the_program(path: Path) -> None:
+    data = read_config(RunConfig, path).dataset.spec
+    assert data is not None
+    assert (path.parents[2] / data).exists()
 
 
 def test_grid_and_zip_cross_with_the_ranks() -> None:
@@ -312,8 +320,8 @@ def test_toml_text_is_read_back_the_same(table: dict[str, Any]) -> None:
 
 def test_plan_shows_commands_and_cost(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = argparse.Namespace(
-        study=STUDIES[0], overrides=["--resources.minutes", "30"], site="slurm", out=tmp_path,
-        all=False, json=True,
+        study=Path(plan.__file__).parent / "studies" / "l96-strong.toml",
+        overrides=["--resources.minutes", "30"], site="slurm", out=tmp_path, all=False, json=True,
     )  # fmt: skip
     assert plan.command(arguments) == 0
     document = json.loads(capsys.readouterr().out)
