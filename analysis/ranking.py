@@ -37,7 +37,7 @@ def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
     A method is ``worse`` than the best when a permutation test over their runs, Holm-adjusted
     over the methods of the system, says so at 5 %; otherwise the difference is ``undecided``.
     The mean rank is over seeds that every method ran. Costs are medians over the runs, to the
-    target over those that ``reached`` it, of which there is the share; NaN where no target is set.
+    target over those that ``reached`` it, of which there is the share; NaN where no run did.
     """
     scored = accuracy[(accuracy["state"] == "done") & accuracy["vpt_mean"].notna()]
     if "variant" not in scored:
@@ -47,8 +47,8 @@ def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
     for key, system in scored.groupby(["system", "parameters"], sort=True):
         groups = {k: g["vpt_mean"].to_numpy() for k, g in system.groupby(METHOD)}
         costs: Any = system.groupby(METHOD)[list(RANK_COSTS)].median().to_dict("index")
-        reached = system["time_to_target_seconds"].notna().groupby([system[c] for c in METHOD])
-        shares: Any = reached.mean() if system["time_to_target_seconds"].notna().any() else {}
+        reached = system["time_to_target_seconds"].notna()
+        shares: Any = reached.groupby([system[c] for c in METHOD]).mean() if reached.any() else {}
         order = sorted(groups, key=lambda k: -float(np.mean(groups[k])))
         best = groups[order[0]]
         p_values = holm([permutation_test(best, groups[k]) for k in order[1:]])

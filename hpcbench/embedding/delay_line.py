@@ -104,7 +104,8 @@ class DelaySequence(nn.Module):
             self.num_outputs = cell.num_outputs
         if embedding.delays == 1:  # they only ever meet the zero state
             for name, weight in cell.named_parameters():
-                weight.requires_grad_("weight_hh" not in name and weight.requires_grad)
+                if "weight_hh" in name:
+                    weight.requires_grad_(False)
 
     def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return the cell's last hidden states ``(batch, time, hidden)`` and the history."""

@@ -106,9 +106,8 @@ class LevenbergMarquardt(Method):
         here = window.parameters.get()
         after = detached(window.state_after())
         loss, matrix, slope = normal_equations(window)
-        rate = 1.0
+        rate = self.rate(random.step)
         if self.options.rate < 1:
-            rate = self.rate(random.step)
             matrix = self.matrix.lerp_(matrix, rate)
         felt = matrix.diagonal() > 0  # no output depends on the other weights: they stay
         system, slope = matrix[felt][:, felt], slope[felt]
