@@ -8,7 +8,7 @@
 #   make lint | format | setup | constraints | clean
 #
 # PYTHON=/path/to/python3.11 chooses the Python, HPCBENCH_MPI=site|wheel the MPI,
-# HPCBENCH_GPU=0|1 whether Horovod gets NCCL operations (see hpcbench/bootstrap.py).
+# HPCBENCH_GPU=0|1 whether Horovod gets NCCL operations (see hpcbench/setup/environment.py).
 
 MAKEFLAGS += --no-print-directory
 .SHELLFLAGS := -eu -c
@@ -19,7 +19,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 	$(shell $(name) -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 BIN := .venv/bin
-MPIRUN := $(BIN)/python -P -m hpcbench.bootstrap --mpirun
+MPIRUN := $(BIN)/python -P -m hpcbench.setup.environment --mpirun
 
 .PHONY: help setup smoke test lint format unit mpi validation benchmark slurm constraints clean
 
@@ -29,7 +29,7 @@ help:
 setup:
 	@test -n "$(PYTHON)" || { echo "setup: no Python >= 3.11 on PATH; load a module or name one:" \
 	  "make PYTHON=/path/to/python3.11 smoke" >&2; exit 4; }
-	@$(PYTHON) -I hpcbench/bootstrap.py
+	@$(PYTHON) -I hpcbench/setup/environment.py
 
 smoke: setup
 	@$(BIN)/hpcbench smoke

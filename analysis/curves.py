@@ -14,7 +14,7 @@ from analysis.collect import Collection
 from analysis.provenance import place
 from analysis.series import Training, read_training
 from analysis.statistics import EMPTY, Interval, finite, median_interval
-from hpcbench.config import content_hash
+from hpcbench.config.tree import content_hash
 
 Array = npt.NDArray[Any]
 

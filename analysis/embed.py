@@ -7,7 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from hpcbench.console import message, print_results
-from hpcbench.dataset import open_dataset
+from hpcbench.data.dataset import open_dataset
 from hpcbench.embedding.diagnosis import Diagnosis, diagnose
 from hpcbench.embedding.scores import SCORES
 from hpcbench.errors import InputError

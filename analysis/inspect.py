@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from hpcbench.console import message, print_results, progress
-from hpcbench.dataset import Dataset, open_dataset
-from hpcbench.dataset_check import check, verify
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import Dataset, open_dataset
 from hpcbench.errors import GateFailed, InputError
 
 PICTURE_LYAPUNOV_TIMES = 20.0

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from analysis.descriptions import describe_command, describe_work, number
-from hpcbench.config import content_hash
+from hpcbench.config.tree import content_hash
 
 SCHEMA = 1
 """The record schema this program reads (``schema`` in run.json and result.json)."""

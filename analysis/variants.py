@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.collect import Collection
 from analysis.curves import flatten
-from hpcbench.config import canonical_json
+from hpcbench.config.tree import canonical_json
 
 NO_MATTER = (
     "seed", "dataset.", "forecast.attractor.", "train.backend", "train.stop_after", "train.repeat",

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import HpcbenchError, InputError
-from hpcbench.record import read_json, write_json
-from hpcbench.watchdog import VARIABLE as HANG_VARIABLE
+from hpcbench.parallel.watchdog import VARIABLE as HANG_VARIABLE
+from hpcbench.run.record import read_json, write_json
 from jobs.launch import Result, hpcbench_argv
 from jobs.memory import out_of_memory_kills
 from jobs.study_folder import StudyFolder, carry_over, now, seconds_between

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import HpcbenchError, InputError
-from hpcbench.record import read_json, write_json
+from hpcbench.run.record import read_json, write_json
 from jobs.attempt import Start
 from jobs.launch import hpcbench_argv
 from jobs.study_folder import StudyFolder, now

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcbench.config import content_hash
+from hpcbench.config.tree import content_hash
 from hpcbench.errors import InputError
 from jobs.code_version import ROOT, source_version
 from jobs.toml_text import value_text

@@ -9,9 +9,9 @@ import mpi4py
 
 mpi4py.rc.initialize = False
 
-from hpcbench.config import Config, content_hash  # noqa: E402
+from hpcbench.config.tree import Config, content_hash  # noqa: E402
 from hpcbench.errors import InputError, nearest  # noqa: E402
-from hpcbench.run_config import RunConfig  # noqa: E402
+from hpcbench.training.run_config import RunConfig  # noqa: E402
 
 SECTIONS = ("model", "embedding", "train", "forecast")
 STUDY_NAMES = ("ranks", "repeat", "seed")

@@ -17,7 +17,7 @@ from typing import Any
 
 from analysis.page import render_page
 from analysis.sections import Section
-from hpcbench.config import Config, canonical_json, merge, parse_overrides, validate
+from hpcbench.config.tree import Config, canonical_json, merge, parse_overrides, validate
 from hpcbench.console import message, print_results
 from hpcbench.errors import InputError, nearest
 from jobs.examples import EXAMPLES, Made, example

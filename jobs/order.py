@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from hpcbench.config import canonical_json
+from hpcbench.config.tree import canonical_json
 from hpcbench.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcbench.config import canonical_json, content_hash, validate
+from hpcbench.config.tree import canonical_json, content_hash, validate
 from hpcbench.errors import InputError
-from hpcbench.run_config import RunConfig
+from hpcbench.training.run_config import RunConfig
 from jobs.code_version import source_version
 from jobs.datasets import DatasetPlan, DatasetPlans
 from jobs.expressions import Expression

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.statistics import repeats_wanted
-from hpcbench.config import canonical_json, validate
+from hpcbench.config.tree import canonical_json, validate
 from hpcbench.errors import InputError
-from hpcbench.record import read_json
+from hpcbench.run.record import read_json
 from jobs.code_version import source_version
 from jobs.study import Study
 from jobs.study_folder import StudyFolder

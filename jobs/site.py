@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hpcbench.config import Config, read_config
+from hpcbench.config.tree import Config, read_config
 from hpcbench.errors import InputError, nearest
 
 PROFILES = Path(__file__).resolve().parent / "sites"

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpcbench.console import message
 from hpcbench.errors import InputError
-from hpcbench.record import write_json
+from hpcbench.run.record import write_json
 from jobs import launch, slurm
 from jobs.finding import Finding
 from jobs.placement import Placement, place_ranks

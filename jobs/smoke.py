@@ -19,7 +19,7 @@ import numpy as np
 from analysis.report import write_report
 from hpcbench.console import message, print_results
 from hpcbench.errors import GateFailed, InputError
-from hpcbench.record import read_json, write_json
+from hpcbench.run.record import read_json, write_json
 from jobs.launch import hpcbench_argv, run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hpcbench.bootstrap import launch_environment
+from hpcbench.setup.environment import launch_environment
 from jobs.finding import SETUP_HINT, Finding, ask_python, last_line, run_child
 
 NUM_RANKS = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcbench.errors import InputError, nearest
-from hpcbench.record import read_json, write_json
+from hpcbench.run.record import read_json, write_json
 from jobs.toml_text import toml_text
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def carry_over(previous: Path, attempt: Path) -> bool:
 def find_study(name: str, runs: Path) -> StudyFolder:
     """Return the folder of a study given as its file, its name or its folder."""
     # Imported here: a job's driver starts sooner without it.
-    from hpcbench.config import read_toml
+    from hpcbench.config.tree import read_toml
     from jobs.study import NAME
 
     candidates = [Path(name), runs / name]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import InputError, PartlyDone
-from hpcbench.record import write_json
+from hpcbench.run.record import write_json
 from jobs import slurm, task
 from jobs.batch import Batch, check_commands, check_path
 from jobs.dataset_job import dataset_mark, is_generated, read_mark

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import submitit
 
 from hpcbench.errors import HpcbenchError, PartlyDone
-from hpcbench.record import read_json, write_json
+from hpcbench.run.record import read_json, write_json
 from jobs import launch, slurm
 from jobs.attempt import Limit, Place
 from jobs.child import KILL_SECONDS

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import HpcbenchError
-from hpcbench.record import read_json, write_json
+from hpcbench.run.record import read_json, write_json
 from jobs.attempt import Start
 from jobs.code_version import source_version
 from jobs.finding import Finding
@@ -147,7 +147,7 @@ def main() -> None:
     import torch
     from mpi4py import MPI
 
-    from hpcbench.communicator import communicator
+    from hpcbench.parallel.communicator import communicator
 
     world = MPI.COMM_WORLD
     ranks = communicator("horovod")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import InputError
-from hpcbench.record import read_json
+from hpcbench.run.record import read_json
 from jobs.attempt import Attempt, Limit, Place, Start
 from jobs.study_folder import StudyFolder
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpcbench.console import print_results
 from hpcbench.errors import InputError, nearest
-from hpcbench.ranks import world
+from hpcbench.parallel.ranks import world
 from sims import kernels
 from sims.bench_io import io_rates
 from sims.bench_space import large_trajectories, measure, own_core

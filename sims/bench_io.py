@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from hpcbench.dataset_format import part_path
+from hpcbench.data.format import part_path
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.ensemble import generate
 from sims.placement import share_members
 from sims.spec import DatasetSpec, make_spec

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.decomposition import shared_state
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters
 from sims.lorenz96 import Lorenz96, Lorenz96Parameters

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpcbench.dataset_store import Store
+from hpcbench.data.store import Store
 from sims import kernels
 
 

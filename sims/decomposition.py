@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from hpcbench.errors import HpcbenchError
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.kernels.four_step import SMALLEST_NUM_POINTS
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky
 from sims.lorenz96 import Lorenz96

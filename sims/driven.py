@@ -5,7 +5,7 @@ from typing import Annotated, Protocol
 import numpy as np
 from pydantic import Field
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from sims.maps import Map
 from sims.noise import next_number, random_number
 from sims.system import Exponent

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from sims.flow import Flow
 from sims.system import Exponent
 

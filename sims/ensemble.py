@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpcbench.console import progress
-from hpcbench.dataset_extent import read_extents
-from hpcbench.dataset_format import Header, Layout, read_hdf5
-from hpcbench.dataset_store import CollectiveStore, Store
-from hpcbench.dataset_writer import finish, writer_lock
+from hpcbench.data.extents import read_extents
+from hpcbench.data.format import Header, Layout, read_hdf5
+from hpcbench.data.store import CollectiveStore, Store
+from hpcbench.data.writer import finish, writer_lock
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone, told_as
-from hpcbench.ranks import Ranks, share
+from hpcbench.parallel.ranks import Ranks, share
 from sims.compiled_store import CompiledStore
 from sims.decomposition import InSpace
 from sims.extension import Extended

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from hpcbench.ranks import Ranks, share
+from hpcbench.parallel.ranks import Ranks, share
 from sims.kernels.four_step import TILE_BYTES, TILE_NUMBERS, aligned
 
 SHARED_FOLDER = Path("/dev/shm")

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpcbench.console import message, print_results, progress
 from hpcbench.errors import InputError
-from hpcbench.ranks import world
+from hpcbench.parallel.ranks import world
 from sims.lyapunov import Run, Spectrum, lyapunov_spectrum
 from sims.spec import DatasetSpec, read_spec
 

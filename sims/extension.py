@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcbench.dataset import Dataset, open_dataset
-from hpcbench.dataset_format import Header, read_hdf5
+from hpcbench.data.dataset import Dataset, open_dataset
+from hpcbench.data.format import Header, read_hdf5
 from hpcbench.errors import InputError
 
 

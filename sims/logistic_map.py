@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from sims.maps import Map
 from sims.system import Exponent
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from sims import kernels
 from sims.flow import Flow
 from sims.system import Exponent

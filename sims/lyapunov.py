@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpcbench.errors import InputError
-from hpcbench.lyapunov import kaplan_yorke_dimension
-from hpcbench.ranks import Ranks, share
+from hpcbench.forecasting.lyapunov_dimension import kaplan_yorke_dimension
+from hpcbench.parallel.ranks import Ranks, share
 from sims.seeding import member_generator
 from sims.system import System
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import h5py
 
-from hpcbench.dataset_extent import read_extents
-from hpcbench.dataset_format import (
+from hpcbench.data.extents import read_extents
+from hpcbench.data.format import (
     PART_FORMAT,
     Header,
     Layout,
@@ -18,7 +18,7 @@ from hpcbench.dataset_format import (
     read_hdf5,
     read_header,
 )
-from hpcbench.dataset_writer import (
+from hpcbench.data.writer import (
     bookkeeping_bytes,
     create_part,
     create_virtual,
@@ -26,7 +26,7 @@ from hpcbench.dataset_writer import (
     generator_description,
 )
 from hpcbench.errors import EnvironmentLacks, InputError, told_as
-from hpcbench.ranks import Ranks, share
+from hpcbench.parallel.ranks import Ranks, share
 
 MEMBER_GROUP = 2
 """Members are given to ranks in groups of this size, because compiled steppers may advance two

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks, share
+from hpcbench.parallel.ranks import Ranks, share
 from sims.kernels import HALO_LEFT, HALO_RIGHT, ring_advance
 from sims.lorenz96 import Lorenz96
 from sims.rk4 import rk4_step

@@ -6,7 +6,7 @@ from typing import Any
 
 from hpcbench.cli import INTERRUPTED
 from hpcbench.console import message, print_results
-from hpcbench.ranks import world
+from hpcbench.parallel.ranks import world
 from sims.ensemble import Generated, generate
 from sims.spec import DatasetSpec, read_spec
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from sims.noise import next_number, random_number
 from sims.system import Exponent, Stepper, System
 

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from hpcbench.config import Config, merge, parse_overrides, read_toml, validate
-from hpcbench.dataset_format import Header
+from hpcbench.config.tree import Config, merge, parse_overrides, read_toml, validate
+from hpcbench.data.format import Header
 from hpcbench.errors import nearest
 from sims.decomposition import space_obstacle
 from sims.registry import system_class

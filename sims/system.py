@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from hpcbench.errors import InputError
 from sims import kernels
 from sims.seeding import member_generator

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from hpcbench.dataset_store import Store, add_sums, checksums
+from hpcbench.data.store import Store, add_sums, checksums
+from hpcbench.data.write_behind import WriteBehind
 from hpcbench.errors import InputError
-from hpcbench.write_behind import WriteBehind
 from sims import kernels
 from sims.extension import Extended
 from sims.spec import DatasetSpec

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.exchange import Layout, exchange
 from sims.kernels.four_step import TILE, Columns, Rows, split_size
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky

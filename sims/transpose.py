@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks, share
+from hpcbench.parallel.ranks import Ranks, share
 from sims.kernels.exponential import etdrk4_weights
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky
 

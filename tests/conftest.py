@@ -1,17 +1,59 @@
-"""Shared fixtures: strict NumPy, the command line and mpirun as subprocesses, tests on ranks."""
+"""Shared fixtures: strict NumPy, the command line and mpirun, tests on ranks, a small dataset."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pytest
 
-from hpcbench.bootstrap import launch_environment
+from hpcbench.setup.environment import launch_environment
+
+SPEC = """
+system = "lorenz96"
+seed = 1
+[parameters]
+num_sites = 12
+forcing = 8.0
+[integration]
+scheme = "rk4"
+step = 0.01
+spin_up = 2.0
+[sampling]
+num_trajectories = 16
+num_samples = 200
+sample_interval = 0.01
+dtype = "float32"
+split = [0.5, 0.25, 0.25]
+"""
+
+TRAIN = """
+seed = 3
+[dataset]
+path = "{data}"
+[model]
+hidden = 8
+halo = 2
+[train]
+window = 4
+carry = 8
+global_batch = 6
+steps = 50
+learning_rate = 1e-2
+backend = "{backend}"
+dtype = "{dtype}"
+validate_every = 20
+checkpoint_every = 15
+[forecast]
+initial_conditions = 8
+warm_up = 10
+horizon = 1.0
+lyapunov_exponent = 1.5
+"""
 
 
 class RunRanks(Protocol):
@@ -146,3 +188,45 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
         pytest.skip("A FULL DISK IS NOT TESTED: only root may mount a small tmpfs")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def lorenz96_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete dataset of 16 trajectories, 12 sites; 8 train, 4 validate, 4 test.
+
+    Ranks of an MPI test share the one that rank 0 names.
+    """
+    from mpi4py import MPI
+
+    from hpcbench.cli import main
+
+    folder = MPI.COMM_WORLD.bcast(tmp_path_factory.mktemp("dataset"))
+    (folder / "spec.toml").write_text(SPEC)
+    MPI.COMM_WORLD.Barrier()
+    data = folder / "lorenz96.h5"
+    assert main(["simulate", str(folder / "spec.toml"), "--out", str(data)]) == 0
+    return data
+
+
+@pytest.fixture
+def train_spec(tmp_path: Path, lorenz96_file: Path) -> Callable[..., Path]:
+    """Return a function that writes a training spec for this dataset."""
+
+    def write(backend: str = "none", dtype: str = "float32", data: Path = lorenz96_file) -> Path:
+        path = tmp_path / "train.toml"
+        path.write_text(TRAIN.format(data=data, backend=backend, dtype=dtype))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tiny matrices: sharing them among threads costs more than the work."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # training shares the cores out otherwise
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

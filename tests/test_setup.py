@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hpcbench import bootstrap
+from hpcbench.setup import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("hpcbench", "sims", "jobs", "analysis")
@@ -44,14 +44,14 @@ def script(path: Path, text: str = "#!/bin/sh\n") -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with the files that set-up reads, and no environment."""
-    for name in bootstrap.INPUTS:
+    for name in environment.INPUTS:
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
 def set_up(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    argv: list[str | Path] = [sys.executable, "-I", "hpcbench/bootstrap.py"]
+    argv: list[str | Path] = [sys.executable, "-I", "hpcbench/setup/environment.py"]
     return call(argv, checkout, env)
 
 
@@ -171,7 +171,7 @@ def test_an_old_python_is_refused(
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 12))
     with pytest.raises(SystemExit) as caught:
-        bootstrap.main([])
+        environment.main([])
     assert caught.value.code == 4
     assert "3.11 or newer is needed" in capsys.readouterr().err
 
@@ -180,15 +180,15 @@ def test_the_site_mpi_comes_first_and_an_activated_environment_is_no_site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HPCBENCH_MPI", raising=False)
-    site, environment = tmp_path / "site", tmp_path / "environment"
-    for folder in (site / "bin", environment / "bin"):
+    site, active = tmp_path / "site", tmp_path / "environment"
+    for folder in (site / "bin", active / "bin"):
         script(folder / "mpicc")
         script(folder / "mpirun", "#!/bin/sh\necho 'mpirun (Open MPI) 4.1.6'\n")
-    (environment / "pyvenv.cfg").touch()
-    monkeypatch.setenv("PATH", str(environment / "bin"))
-    assert bootstrap.find_mpi()["kind"] == "wheel"
-    monkeypatch.setenv("PATH", f"{environment / 'bin'}:{site / 'bin'}")
-    found = bootstrap.find_mpi()
+    (active / "pyvenv.cfg").touch()
+    monkeypatch.setenv("PATH", str(active / "bin"))
+    assert environment.find_mpi()["kind"] == "wheel"
+    monkeypatch.setenv("PATH", f"{active / 'bin'}:{site / 'bin'}")
+    found = environment.find_mpi()
     assert found["kind"] == "site"
     assert found["launcher"] == str(site / "bin" / "mpirun")
     assert found["identity"] == f"mpirun (Open MPI) 4.1.6 at {site / 'bin' / 'mpicc'}"
@@ -196,23 +196,23 @@ def test_the_site_mpi_comes_first_and_an_activated_environment_is_no_site(
 
 def test_what_makes_an_environment_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: dict[str, Any] = {"inputs": "1", "python": "3.11", "mpi": "a", "gpu": False}
-    monkeypatch.setattr(bootstrap, "VENV", tmp_path)
-    monkeypatch.setattr(bootstrap, "STAMP", tmp_path / ".ready")
-    monkeypatch.setattr(bootstrap, "interpreter_works", lambda: True)
-    assert bootstrap.staleness(wanted) == "interrupted last time"
+    monkeypatch.setattr(environment, "VENV", tmp_path)
+    monkeypatch.setattr(environment, "STAMP", tmp_path / ".ready")
+    monkeypatch.setattr(environment, "interpreter_works", lambda: True)
+    assert environment.staleness(wanted) == "interrupted last time"
     (tmp_path / ".ready").write_text("{")
-    assert bootstrap.staleness(wanted) == "its stamp is damaged"
+    assert environment.staleness(wanted) == "its stamp is damaged"
     (tmp_path / ".ready").write_text(json.dumps(wanted))
-    assert bootstrap.staleness(wanted) == ""
-    assert bootstrap.staleness({**wanted, "inputs": "2"}) == "inputs changed"
-    assert bootstrap.staleness({**wanted, "mpi": "b"}) == "mpi: now b"
-    assert bootstrap.staleness({**wanted, "gpu": True}) == "gpu: now True"
+    assert environment.staleness(wanted) == ""
+    assert environment.staleness({**wanted, "inputs": "2"}) == "inputs changed"
+    assert environment.staleness({**wanted, "mpi": "b"}) == "mpi: now b"
+    assert environment.staleness({**wanted, "gpu": True}) == "gpu: now True"
     (tmp_path / ".ready").write_text(json.dumps({**wanted, "gpu": True}))
-    assert bootstrap.staleness(wanted) == "", "a login node keeps what a GPU node built"
+    assert environment.staleness(wanted) == "", "a login node keeps what a GPU node built"
 
 
 def test_compiler_wrapper_raises_the_language_standard(tmp_path: Path) -> None:
-    text = bootstrap.COMPILER_WRAPPER.format(compiler="/bin/echo", run_path=bootstrap.RUN_PATH)
+    text = environment.COMPILER_WRAPPER.format(compiler="/bin/echo", run_path=environment.RUN_PATH)
     wrapper = script(tmp_path / "c++", text)
     result = call([wrapper, "-std=c++14", "-DNAME=two words", "-std=gnu++11", "a.cc"], tmp_path)
     assert result.stdout == (
@@ -227,15 +227,15 @@ def test_cuda_build_takes_the_folder_and_the_architectures_of_this_node(
     script(tmp_path / "nvidia-smi", "#!/bin/sh\nprintf '9.0\\n8.0\\n9.0\\n'\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("HOROVOD_BUILD_CUDA_CC_LIST", raising=False)
-    assert bootstrap.cuda_home(str(nvcc)) == "/opt/cuda-13.0"
-    assert bootstrap.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "80,90"}
+    assert environment.cuda_home(str(nvcc)) == "/opt/cuda-13.0"
+    assert environment.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "80,90"}
     monkeypatch.setenv("HOROVOD_BUILD_CUDA_CC_LIST", "75")
-    assert bootstrap.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "75"}
+    assert environment.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "75"}
 
 
 def test_the_environment_in_use_is_up_to_date() -> None:
     """Set-up with nothing to do takes well under the seconds that any step would."""
-    result = call([sys.executable, "-I", ROOT / "hpcbench" / "bootstrap.py"], ROOT)
+    result = call([sys.executable, "-I", ROOT / "hpcbench" / "setup" / "environment.py"], ROOT)
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -244,6 +244,6 @@ def test_unknown_arguments_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        bootstrap.main(arguments)
+        environment.main(arguments)
     assert caught.value.code == 2
     assert "unknown arguments" in capsys.readouterr().err

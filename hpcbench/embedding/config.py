@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 
 
 class EmbeddingConfig(Config):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcbench.dataset import Dataset
+from hpcbench.data.dataset import Dataset
 from hpcbench.embedding.components import PrincipalComponents
 from hpcbench.embedding.correlation import autocorrelation, decay_lag, zero_lag
 from hpcbench.embedding.delays import subsample_phases

@@ -1,9 +1,9 @@
 """Scores of the inputs that one training sees, as metrics of its record."""
 
-from hpcbench.dataset import Dataset
+from hpcbench.data.dataset import Dataset
 from hpcbench.embedding.diagnosis import Effort, score_windows
 from hpcbench.embedding.scores import SCORES
-from hpcbench.record import Metric
+from hpcbench.run.record import Metric
 
 NUM_SAMPLES = 20_000
 """Samples of each component: enough for two digits, in about a second."""

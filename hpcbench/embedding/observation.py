@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hpcbench.dataset import Dataset
-from hpcbench.dataset_format import Split
+from hpcbench.data.dataset import Dataset
+from hpcbench.data.format import Split
 from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.errors import InputError
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcbench.dataset import Dataset
+from hpcbench.data.dataset import Dataset
 from hpcbench.embedding.components import PrincipalComponents, principal_components
 from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.errors import InputError

@@ -12,25 +12,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hpcbench.config import Config, validate
+from hpcbench.config.tree import Config, validate
 from hpcbench.errors import InputError, nearest
 
 CELLS = {
-    "clockwork": "hpcbench.models.clockwork:Clockwork",
-    "constant": "hpcbench.models.constant:Constant",
+    "clockwork": "hpcbench.models.simple.clockwork:Clockwork",
+    "constant": "hpcbench.models.fixed.constant:Constant",
     "convex_ensemble": "hpcbench.models.convex_ensemble:ConvexEnsemble",
-    "coupled_lstm": "hpcbench.models.coupled_lstm:CoupledLSTM",
-    "depth_gated_lstm": "hpcbench.models.depth_gated_lstm:DepthGatedLSTM",
-    "echo_state": "hpcbench.models.echo_state:EchoState",
-    "elman": "hpcbench.models.elman:Elman",
-    "fused_gru": "hpcbench.models.fused_gru:FusedGRU",
-    "gru": "hpcbench.models.gru:GRU",
-    "jordan": "hpcbench.models.jordan:Jordan",
-    "lstm": "hpcbench.models.lstm:LSTM",
-    "peephole_lstm": "hpcbench.models.peephole_lstm:PeepholeLSTM",
-    "polynomial": "hpcbench.models.polynomial:Polynomial",
-    "stepped_lstm": "hpcbench.models.stepped_lstm:SteppedLSTM",
-    "untied": "hpcbench.models.untied:Untied",
+    "coupled_lstm": "hpcbench.models.gated.coupled_lstm:CoupledLSTM",
+    "depth_gated_lstm": "hpcbench.models.gated.depth_gated_lstm:DepthGatedLSTM",
+    "echo_state": "hpcbench.models.fixed.echo_state:EchoState",
+    "elman": "hpcbench.models.simple.elman:Elman",
+    "fused_gru": "hpcbench.models.gated.fused_gru:FusedGRU",
+    "gru": "hpcbench.models.gated.gru:GRU",
+    "jordan": "hpcbench.models.simple.jordan:Jordan",
+    "lstm": "hpcbench.models.gated.lstm:LSTM",
+    "peephole_lstm": "hpcbench.models.gated.peephole_lstm:PeepholeLSTM",
+    "polynomial": "hpcbench.models.fixed.polynomial:Polynomial",
+    "stepped_lstm": "hpcbench.models.gated.stepped_lstm:SteppedLSTM",
+    "untied": "hpcbench.models.simple.untied:Untied",
 }
 """Cell name → where its class is; imported only when used."""
 

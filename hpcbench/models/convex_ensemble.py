@@ -6,7 +6,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from hpcbench.config import Config, validate
+from hpcbench.config.tree import Config, validate
 from hpcbench.errors import InputError
 from hpcbench.models import cell_class
 

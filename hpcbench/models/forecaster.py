@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpcbench.dataset import Dataset
+from hpcbench.data.dataset import Dataset
 from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.embedding.delay_line import DelayLine, DelaySequence
 from hpcbench.embedding.reduction import Reduction, training_reduction

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 
 SPARSE_CONNECTIONS = 15
 """Connections of a unit in the sparse initialisation (Sutskever et al. 2013)."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from analysis.gallery import climate_pictures, error_picture, example_pictures
 from analysis.plots.style import Picture
 from analysis.series import read_forecasts
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from hpcbench.errors import HpcbenchError
 from jobs.examples import Made
 from jobs.examples.spectra import Spectra, model_exponents, system_exponents

@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config import Config
-from hpcbench.models.elman import ElmanLayer, ElmanOptions
+from hpcbench.config.tree import Config
+from hpcbench.models.gated.stepped_lstm import GatedOptions, LSTMLayer
 from hpcbench.models.initialisation import start_recurrent
-from hpcbench.models.stepped_lstm import GatedOptions, LSTMLayer
+from hpcbench.models.simple.elman import ElmanLayer, ElmanOptions
 from hpcbench.models.stepping import Layer
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop

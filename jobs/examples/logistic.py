@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
 from sims.logistic_map import LogisticMap, LogisticMapParameters

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from analysis import plots
 from analysis.series import read_forecasts
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from hpcbench.errors import HpcbenchError
-from hpcbench.record import read_json
+from hpcbench.run.record import read_json
 from jobs.examples import Made
 from jobs.examples.spectra import Spectra, model_exponents, system_exponents
 from jobs.examples.workshop import Workshop

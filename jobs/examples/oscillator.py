@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config import Config
-from hpcbench.models.elman import Elman, ElmanLayer, ElmanOptions
+from hpcbench.config.tree import Config
+from hpcbench.models.simple.elman import Elman, ElmanLayer, ElmanOptions
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
 from sims.driven_oscillator import DrivenOscillator, DrivenOscillatorParameters

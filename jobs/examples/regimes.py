@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config import Config
-from hpcbench.lyapunov_model import Map, lyapunov_spectrum
+from hpcbench.config.tree import Config
+from hpcbench.forecasting.model_lyapunov import Map, lyapunov_spectrum
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from hpcbench.models import cell_class
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop

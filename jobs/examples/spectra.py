@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from analysis import plots
 from analysis.plots.style import Picture
-from hpcbench.lyapunov import kaplan_yorke_dimension
-from hpcbench.ranks import Ranks
+from hpcbench.forecasting.lyapunov_dimension import kaplan_yorke_dimension
+from hpcbench.parallel.ranks import Ranks
 from jobs.examples.workshop import SYSTEM_SPECS
 from sims.lyapunov import Run, lyapunov_spectrum
 from sims.spec import read_spec

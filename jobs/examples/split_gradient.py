@@ -11,14 +11,14 @@ from pydantic import Field
 from torch import Tensor
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from hpcbench.console import progress
-from hpcbench.dataset import Dataset, open_dataset
-from hpcbench.methods import method_class
-from hpcbench.methods.method import Method
+from hpcbench.data.dataset import Dataset, open_dataset
+from hpcbench.data.windows import RowRandom, read_windows
 from hpcbench.models import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
-from hpcbench.windows import RowRandom, read_windows
+from hpcbench.training.methods import method_class
+from hpcbench.training.methods.method import Method
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
 

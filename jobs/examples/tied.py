@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from analysis.plots.dots import dot_plot
-from hpcbench.config import Config
+from hpcbench.config.tree import Config
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
 

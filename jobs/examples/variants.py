@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import Field
 
 from analysis.plots.dots import dot_plot, few_runs_interval
-from hpcbench.config import Config
-from hpcbench.record import read_json
+from hpcbench.config.tree import Config
+from hpcbench.run.record import read_json
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
 

@@ -8,9 +8,9 @@ from io import StringIO
 from pathlib import Path
 
 from hpcbench.cli import INTERRUPTED, main
-from hpcbench.config import content_hash, read_config
+from hpcbench.config.tree import content_hash, read_config
 from hpcbench.errors import HpcbenchError, PartlyDone
-from hpcbench.run_config import RunConfig
+from hpcbench.training.run_config import RunConfig
 from sims.spec import read_spec
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -18,7 +18,7 @@ def add_sums(sums: np.ndarray[Any, Any], samples: np.ndarray[Any, Any]) -> None:
     samples
         ``(trajectory, time, component)``, float32 or float64; any stride between trajectories.
 
-    The same to the last bit as :func:`hpcbench.dataset_store.add_sums`, which is its reference,
+    The same to the last bit as :func:`hpcbench.data.store.add_sums`, which is its reference,
     from two components on. Raises `InputError` for arrays that do not fit.
     """
     num_trajectories, _, num_components = samples.shape

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from hpcbench.config import content_hash
-from hpcbench.record import Metric, RunDirectory, write_json
+from hpcbench.config.tree import content_hash
+from hpcbench.run.record import Metric, RunDirectory, write_json
 
 DATASET = {
     "path": "data/lorenz96.h5",

@@ -8,9 +8,9 @@ import pytest
 
 from analysis.plots.embedding import embedding
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_format import Header
-from hpcbench.dataset_writer import write_dataset
+from hpcbench.data.dataset import open_dataset
+from hpcbench.data.format import Header
+from hpcbench.data.writer import write_dataset
 from hpcbench.embedding.diagnosis import diagnose
 
 ANGLE = 0.05

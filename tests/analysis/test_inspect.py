@@ -8,8 +8,8 @@ import h5py
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_writer import write_example
+from hpcbench.data.dataset import open_dataset
+from hpcbench.data.writer import write_example
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

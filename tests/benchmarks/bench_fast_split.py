@@ -32,13 +32,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcbench.communicator import Alone
-from hpcbench.methods import method_class, split_layer
-from hpcbench.methods.method import Method
-from hpcbench.methods.split_layer import PRODUCT_ROWS, SplitLayer, aten
+from hpcbench.data.windows import RowRandom
 from hpcbench.models import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
-from hpcbench.windows import RowRandom
+from hpcbench.parallel.communicator import Alone
+from hpcbench.training.methods import method_class
+from hpcbench.training.methods.method import Method
+from hpcbench.training.methods.split import split_layer
+from hpcbench.training.methods.split.split_layer import PRODUCT_ROWS, SplitLayer, aten
 from jobs.hardware import ALLOCATOR
 from sims.bench import pin
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from bench_kernels import Contest, fft_etdrk4, ks_length, show
 
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims import kernels
 from sims.bench import pin
 from sims.decomposition import Shared

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpcbench.config import validate
+from hpcbench.config.tree import validate
 from jobs.points import plan_study
 from jobs.study import Study
 from jobs.study_folder import StudyFolder

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from hpcbench.errors import InputError
-from hpcbench.lyapunov_model import lyapunov_spectrum
-from hpcbench.models.elman import ElmanLayer, ElmanOptions
-from hpcbench.models.stepped_lstm import GatedOptions, LSTMLayer
+from hpcbench.forecasting.model_lyapunov import lyapunov_spectrum
+from hpcbench.models.gated.stepped_lstm import GatedOptions, LSTMLayer
+from hpcbench.models.simple.elman import ElmanLayer, ElmanOptions
 from jobs.examples import (
     gradient_lag,
     logistic,
@@ -250,7 +250,7 @@ def test_spectrum_of_lorenz63_adds_up_to_its_divergence() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    from hpcbench.config import validate
+    from hpcbench.config.tree import validate
 
     with pytest.raises(InputError, match="window"):
         validate(sine.Settings, {"window": 1}, "gallery")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hpcbench.config import validate
+from hpcbench.config.tree import validate
 from hpcbench.errors import EnvironmentLacks, InputError, PartlyDone
 from jobs import cancel, slurm, status, task
 from jobs.batch import setup_lines

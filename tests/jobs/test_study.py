@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcbench.config import read_config, validate
+from hpcbench.config.tree import read_config, validate
 from hpcbench.errors import InputError
-from hpcbench.run_config import RunConfig
+from hpcbench.training.run_config import RunConfig
 from jobs import code_version, plan
 from jobs.points import Plan, plan_study
 from jobs.site import read_site

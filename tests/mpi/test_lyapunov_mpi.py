@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.lorenz96 import Lorenz96, Lorenz96Parameters
 from sims.lyapunov import Run, lyapunov_spectrum
 

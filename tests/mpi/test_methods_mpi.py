@@ -11,20 +11,22 @@ import torch
 from mpi4py import MPI
 from torch import Tensor
 
-from hpcbench.checkpoint import read_checkpoint
 from hpcbench.cli import main
-from hpcbench.communicator import FlatMPI, Horovod
-from hpcbench.config import validate
+from hpcbench.config.tree import validate
 from hpcbench.errors import InputError
-from hpcbench.optimizers import OPTIMIZERS
-from hpcbench.record import read_json
-from hpcbench.run_config import RunConfig
-from hpcbench.train import train
+from hpcbench.parallel.communicator import FlatMPI, Horovod
+from hpcbench.run.checkpoint import read_checkpoint
+from hpcbench.run.record import read_json
+from hpcbench.training.optimizers import OPTIMIZERS
+from hpcbench.training.run_config import RunConfig
+from hpcbench.training.train import train
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.usefixtures("one_thread")]
 
 TESTS = Path(__file__).resolve().parent.parent
-CASES = tomllib.loads((TESTS / "hpcbench" / "methods" / "cases.toml").read_text())["case"]
+CASES = tomllib.loads((TESTS / "hpcbench" / "training" / "methods" / "cases.toml").read_text())[
+    "case"
+]
 NAMES = [f"{case['method']}-{index}" for index, case in enumerate(CASES)]
 
 SPEC = """
@@ -48,13 +50,6 @@ split = [0.5, 0.25, 0.25]
 TOLERANCE = {"rtol": 0.0, "atol": 1e-12}
 
 PLAIN = {"method": "tbptt"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rank that trains alone would otherwise take all cores."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import pytest
 from mpi4py import MPI
 
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import check, verify
-from hpcbench.dataset_format import Layout
-from hpcbench.dataset_store import CollectiveStore, Store
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import open_dataset
+from hpcbench.data.format import Layout
+from hpcbench.data.store import CollectiveStore, Store
 from hpcbench.errors import InputError, PartlyDone
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.ensemble import generate
 from sims.placement import share_members
 from sims.spec import DatasetSpec, read_spec

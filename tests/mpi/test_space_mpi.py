@@ -9,10 +9,10 @@ from mpi4py import MPI
 
 import sims.exchange
 import sims.spec
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import check, verify
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import open_dataset
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.decomposition import InSpace
 from sims.ensemble import generate
 from sims.exchange import CommonMemory, Layout, Messages, OneRank

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import check, verify
-from hpcbench.dataset_format import SCALES
-from hpcbench.dataset_store import Store
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import open_dataset
+from hpcbench.data.format import SCALES
+from hpcbench.data.store import Store
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "sims" / "specs"
 SHORT, LONG = 700, 1500

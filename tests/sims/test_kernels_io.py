@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpcbench.dataset_store import add_sums
+from hpcbench.data.store import add_sums
 from hpcbench.errors import InputError
 from sims import kernels
 

@@ -10,7 +10,7 @@ import pytest
 import sims.spec
 from hpcbench.cli import main
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.lyapunov import Run, Spectrum, lyapunov_spectrum
 from sims.registry import SYSTEMS
 from sims.spec import read_spec

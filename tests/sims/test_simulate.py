@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import check, verify
-from hpcbench.dataset_store import Store
-from hpcbench.dataset_writer import writer_lock
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import open_dataset
+from hpcbench.data.store import Store
+from hpcbench.data.writer import writer_lock
 from sims import placement, task
 
 SPEC = """

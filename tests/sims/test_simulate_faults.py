@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import check, verify
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import open_dataset
 
 SPEC = """
 system = "lorenz96"

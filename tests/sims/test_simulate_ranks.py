@@ -12,10 +12,10 @@ import h5py
 import psutil
 import pytest
 
-from hpcbench.bootstrap import launch_environment
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import check, verify
-from hpcbench.dataset_format import part_path
+from hpcbench.data.check import check, verify
+from hpcbench.data.dataset import open_dataset
+from hpcbench.data.format import part_path
+from hpcbench.setup.environment import launch_environment
 
 SPEC = """
 system = "lorenz96"

@@ -7,10 +7,10 @@ import pytest
 
 import sims.spec
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
-from hpcbench.dataset_check import verify
+from hpcbench.data.check import verify
+from hpcbench.data.dataset import open_dataset
 from hpcbench.errors import InputError
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters
 from sims.lorenz96 import Lorenz96, Lorenz96Parameters
 from sims.ring import Ring

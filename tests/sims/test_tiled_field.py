@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.kernels import library
 from sims.kernels.four_step import SMALLEST_NUM_POINTS, TILE, split_size
 from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters

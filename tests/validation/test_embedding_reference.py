@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.dataset import open_dataset
+from hpcbench.data.dataset import open_dataset
 from hpcbench.embedding.diagnosis import Diagnosis, diagnose
 
 pytestmark = pytest.mark.validation

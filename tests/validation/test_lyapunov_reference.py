@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sims.spec
-from hpcbench.ranks import Ranks
+from hpcbench.parallel.ranks import Ranks
 from sims.lyapunov import Run, Spectrum, lyapunov_spectrum
 from sims.spec import read_spec
 

@@ -7,18 +7,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpcbench.config import validate
+from hpcbench.config.tree import validate
 from hpcbench.errors import InputError
 from hpcbench.models import CELLS, ModelConfig, cell_class
-from hpcbench.models.clockwork import Clockwork, ClockworkLayer
-from hpcbench.models.coupled_lstm import CoupledLSTM
-from hpcbench.models.elman import Elman
-from hpcbench.models.gru import GRU
+from hpcbench.models.gated.coupled_lstm import CoupledLSTM
+from hpcbench.models.gated.gru import GRU
+from hpcbench.models.gated.peephole_lstm import PeepholeLSTM
+from hpcbench.models.gated.stepped_lstm import SteppedLSTM
 from hpcbench.models.initialisation import spectral_radius
-from hpcbench.models.jordan import Jordan, JordanLayer
-from hpcbench.models.peephole_lstm import PeepholeLSTM
-from hpcbench.models.stepped_lstm import SteppedLSTM
-from hpcbench.models.untied import Untied, UntiedLayer
+from hpcbench.models.simple.clockwork import Clockwork, ClockworkLayer
+from hpcbench.models.simple.elman import Elman
+from hpcbench.models.simple.jordan import Jordan, JordanLayer
+from hpcbench.models.simple.untied import Untied, UntiedLayer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 BATCH, TIME, INPUTS, HIDDEN, LAYERS = 3, 7, 4, 8, 2
 EXACT = {"rtol": 0.0, "atol": 1e-12}

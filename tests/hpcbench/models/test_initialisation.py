@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hpcbench.config import validate
+from hpcbench.config.tree import validate
 from hpcbench.models import CELLS, cell_class
 from hpcbench.models.initialisation import (
     RecurrentOptions,
@@ -11,6 +11,8 @@ from hpcbench.models.initialisation import (
     start_input,
     start_recurrent,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZE = 24
 

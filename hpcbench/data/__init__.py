@@ -1,0 +1,1 @@
+"""Datasets on disk: the format, reading, writing, checking, compressing, and windows of them."""

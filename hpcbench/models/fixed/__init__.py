@@ -1,0 +1,1 @@
+"""Cells whose recurrent part is fixed: a readout alone is fitted."""

@@ -1,0 +1,1 @@
+"""Cells with gates: LSTMs and gated recurrent units."""

@@ -1,0 +1,1 @@
+"""Simple recurrent cells, without gates."""

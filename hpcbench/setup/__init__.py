@@ -1,0 +1,1 @@
+"""The virtual environment, made before anything is installed."""

@@ -1,0 +1,1 @@
+"""Training: the loop, its history, methods and optimisers."""

@@ -1,0 +1,1 @@
+"""Backpropagation through time over windows of one length or another."""

@@ -1,0 +1,1 @@
+"""Gradients carried forward in time, without a backward pass."""

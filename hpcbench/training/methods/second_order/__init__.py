@@ -1,0 +1,1 @@
+"""Steps from the curvature of the loss."""

@@ -1,0 +1,1 @@
+"""Methods that leave the recurrent path out of the gradient."""
