@@ -50,5 +50,5 @@ setup(
     distclass=BinaryDistribution,
     cmdclass={"build_ext": BuildKernels},
     # its sources are handled by BuildKernels; setuptools runs build_ext only if there is one
-    ext_modules=[Extension("sims.kernels._kernels", ["sims/kernels/kernels.c"])],
+    ext_modules=[Extension("sims.kernels._kernels", ["sims/kernels/source/kernels.c"])],
 )

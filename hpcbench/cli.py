@@ -18,8 +18,11 @@ from hpcbench.errors import HpcbenchError, InputError, nearest
 
 COMMANDS = {
     "doctor": ("jobs.doctor", "what this machine has, what is missing and how to get it"),
-    "simulate": ("sims.simulate", "integrate a system from a spec and write its dataset"),
-    "lyapunov": ("sims.exponents", "Lyapunov spectrum of a system, with error bars"),
+    "simulate": (
+        "sims.generation.simulate",
+        "integrate a system, write its dataset",
+    ),
+    "lyapunov": ("sims.lyapunov.exponents", "Lyapunov spectrum of a system, with error bars"),
     "inspect": ("analysis.inspect", "summarise, check and draw a dataset"),
     "convert": ("hpcbench.data.convert", "compress a dataset with blosc2, or unpack it"),
     "embed": ("analysis.embed", "correlation times, delays and dimension of a dataset"),
@@ -34,7 +37,7 @@ COMMANDS = {
     "compare": ("analysis.compare", "is B the same, faster or slower than A"),
     "diff": ("analysis.diff", "what changed between runs, in settings and provenance"),
     "export": ("analysis.export", "records as MLPerf log, Extra-P lines or parquet"),
-    "bench": ("sims.bench", "rates of the kernels and of writing datasets on this machine"),
+    "bench": ("sims.bench.command", "rates of the kernels and of writing datasets on this machine"),
     "gallery": ("jobs.gallery", "small examples of dynamics and training, on a page of pictures"),
     "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
 }

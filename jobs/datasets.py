@@ -9,7 +9,7 @@ from hpcbench.config.tree import content_hash
 from hpcbench.errors import InputError
 from jobs.code_version import ROOT, source_version
 from jobs.toml_text import value_text
-from sims.spec import read_spec
+from sims.generation.spec import read_spec
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def main(argv: list[str]) -> int:
         wanted = {
             "inputs": hash_of(
                 *((ROOT / name).read_bytes() for name in INPUTS),
-                *(path.read_bytes() for path in sorted(ROOT.glob("sims/kernels/*.[ch]"))),
+                *(path.read_bytes() for path in sorted(ROOT.glob("sims/kernels/source/*.[ch]"))),
                 # An editable installation knows the packages that were there when it was made.
                 *(path.parent.name.encode() for path in sorted(ROOT.glob("*/__init__.py"))),
             ),

@@ -10,7 +10,7 @@ from analysis.plots.panels import Curve, Panel, panels
 from hpcbench.config.tree import Config
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
-from sims.logistic_map import LogisticMap, LogisticMapParameters
+from sims.systems.maps.logistic_map import LogisticMap, LogisticMapParameters
 
 Array = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from hpcbench.config.tree import Config
 from hpcbench.models.simple.elman import Elman, ElmanLayer, ElmanOptions
 from jobs.examples import Made
 from jobs.examples.workshop import Workshop
-from sims.driven_oscillator import DrivenOscillator, DrivenOscillatorParameters
+from sims.systems.flows.driven_oscillator import DrivenOscillator, DrivenOscillatorParameters
 
 Array = npt.NDArray[Any]
 

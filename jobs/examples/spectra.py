@@ -13,8 +13,8 @@ from analysis.plots.style import Picture
 from hpcbench.forecasting.lyapunov_dimension import kaplan_yorke_dimension
 from hpcbench.parallel.ranks import Ranks
 from jobs.examples.workshop import SYSTEM_SPECS
-from sims.lyapunov import Run, lyapunov_spectrum
-from sims.spec import read_spec
+from sims.generation.spec import read_spec
+from sims.lyapunov.spectrum import Run, lyapunov_spectrum
 
 Array = npt.NDArray[np.float64]
 

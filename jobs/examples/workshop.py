@@ -11,7 +11,7 @@ from hpcbench.cli import INTERRUPTED, main
 from hpcbench.config.tree import content_hash, read_config
 from hpcbench.errors import HpcbenchError, PartlyDone
 from hpcbench.training.run_config import RunConfig
-from sims.spec import read_spec
+from sims.generation.spec import read_spec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SYSTEM_SPECS = ROOT / "sims/specs"

@@ -1,8 +1,8 @@
 """Compiled kernels for Lorenz-96 and Kuramoto-Sivashinsky: trajectories are the SIMD lanes.
 
 The C sources are compiled by `build` when the package is installed, once per instruction set;
-`library` loads the widest one that the processor runs. NumPy steppers of the same equations, in
-`sims.lorenz96` and `sims.kuramoto_sivashinsky`, are what the kernels are tested against.
+`library` loads the widest one that the processor runs. The systems in `sims.systems.flows` have
+NumPy steppers of the same equations, which the kernels are tested against.
 """
 
 from sims.kernels import kuramoto_sivashinsky, lorenz96

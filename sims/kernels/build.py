@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCE_FOLDER = Path(__file__).resolve().parent
+SOURCE_FOLDER = Path(__file__).resolve().parent / "source"
 
 COMMON_FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"]
 COMMON_FLAGS += ["-fno-tree-pre", "-fno-code-hoisting"]
@@ -60,7 +60,7 @@ def compiler() -> list[str]:
     raise BuildError("no C compiler found; install gcc, or name one: CC=/path/to/gcc")
 
 
-def build(folder: Path = SOURCE_FOLDER) -> list[str]:
+def build(folder: Path = SOURCE_FOLDER.parent) -> list[str]:
     """Compile all variants into a folder and return the names of those that were built.
 
     A variant that the compiler does not know is left out with a message; without the first one,

@@ -23,9 +23,9 @@ import numpy as np
 import scipy.fft
 
 from sims import kernels
-from sims.bench import pin
-from sims.etdrk4 import ETDRK4
+from sims.bench.command import pin
 from sims.kernels.measure import Work, interleaved_rates
+from sims.schemes.etdrk4 import ETDRK4
 
 FORCING, STEP = 8.0, 0.01
 TARGET_ERROR = 1e-5

@@ -15,11 +15,14 @@ from bench_kernels import Contest, fft_etdrk4, ks_length, show
 
 from hpcbench.parallel.ranks import Ranks
 from sims import kernels
-from sims.bench import pin
-from sims.decomposition import Shared
-from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters
-from sims.tiled_field import TiledField
-from sims.transpose import Field
+from sims.bench.command import pin
+from sims.space.field import Field
+from sims.space.team import Shared
+from sims.space.tiled_field import TiledField
+from sims.systems.flows.kuramoto_sivashinsky import (
+    KuramotoSivashinsky,
+    KuramotoSivashinskyParameters,
+)
 
 STEP = 0.25
 

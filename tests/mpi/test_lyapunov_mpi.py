@@ -5,8 +5,8 @@ import pytest
 from mpi4py import MPI
 
 from hpcbench.parallel.ranks import Ranks
-from sims.lorenz96 import Lorenz96, Lorenz96Parameters
-from sims.lyapunov import Run, lyapunov_spectrum
+from sims.lyapunov.spectrum import Run, lyapunov_spectrum
+from sims.systems.flows.lorenz96 import Lorenz96, Lorenz96Parameters
 
 pytestmark = pytest.mark.mpi
 

@@ -23,10 +23,8 @@ from hpcbench.training.train import train
 
 pytestmark = [pytest.mark.mpi, pytest.mark.usefixtures("one_thread")]
 
-TESTS = Path(__file__).resolve().parent.parent
-CASES = tomllib.loads((TESTS / "hpcbench" / "training" / "methods" / "cases.toml").read_text())[
-    "case"
-]
+METHODS = Path(__file__).resolve().parents[1] / "hpcbench" / "training" / "methods"
+CASES = tomllib.loads((METHODS / "cases.toml").read_text())["case"]
 NAMES = [f"{case['method']}-{index}" for index, case in enumerate(CASES)]
 
 SPEC = """

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
+import sims
 from hpcbench.cli import main
 from hpcbench.data.check import check, verify
 from hpcbench.data.dataset import open_dataset
@@ -17,13 +18,13 @@ from hpcbench.data.format import Layout
 from hpcbench.data.store import CollectiveStore, Store
 from hpcbench.errors import InputError, PartlyDone
 from hpcbench.parallel.ranks import Ranks
-from sims.ensemble import generate
-from sims.placement import share_members
-from sims.spec import DatasetSpec, read_spec
+from sims.generation.ensemble import generate
+from sims.generation.layout import share_members
+from sims.generation.spec import DatasetSpec, read_spec
 
 pytestmark = pytest.mark.mpi
 
-SPECS = Path(__file__).resolve().parent.parent.parent / "sims" / "specs"
+SPECS = Path(sims.__file__).parent / "specs"
 WORLD = Ranks(MPI.COMM_WORLD)
 SHARED: list[Layout] = ["parts", "collective"] if h5py.get_config().mpi else ["parts"]
 

@@ -7,24 +7,27 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-import sims.exchange
-import sims.spec
+import sims
+import sims.space.exchange
 from hpcbench.data.check import check, verify
 from hpcbench.data.dataset import open_dataset
 from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
-from sims.decomposition import InSpace
-from sims.ensemble import generate
-from sims.exchange import CommonMemory, Layout, Messages, OneRank
-from sims.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyParameters
-from sims.lorenz96 import Lorenz96, Lorenz96Parameters
-from sims.spec import DatasetSpec, read_spec
-from sims.system import Kernel, System
-from sims.tiled_field import most_ranks
+from sims.generation.ensemble import generate
+from sims.generation.spec import DatasetSpec, read_spec
+from sims.space.exchange import CommonMemory, Layout, Messages, OneRank
+from sims.space.team import InSpace
+from sims.space.tiled_field import most_ranks
+from sims.systems.flows.kuramoto_sivashinsky import (
+    KuramotoSivashinsky,
+    KuramotoSivashinskyParameters,
+)
+from sims.systems.flows.lorenz96 import Lorenz96, Lorenz96Parameters
+from sims.systems.system import Kernel, System
 
 pytestmark = pytest.mark.mpi
 
-SPECS = Path(sims.spec.__file__).parent / "specs"
+SPECS = Path(sims.__file__).parent / "specs"
 WORLD = Ranks(MPI.COMM_WORLD)
 
 
@@ -70,11 +73,11 @@ def test_a_field_on_any_number_of_ranks(num_points: int) -> None:
 
 
 @pytest.mark.parametrize("num_points", [2048, 4096, 16384])
-@pytest.mark.parametrize("folder", [sims.exchange.SHARED_FOLDER, Path("nowhere")])
+@pytest.mark.parametrize("folder", [sims.space.exchange.SHARED_FOLDER, Path("nowhere")])
 def test_a_tiled_field_on_any_number_of_ranks(
     num_points: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sims.exchange, "SHARED_FOLDER", folder)
+    monkeypatch.setattr(sims.space.exchange, "SHARED_FOLDER", folder)
     system = kuramoto_sivashinsky(num_points, "compiled")
     many = ahead(system, 0.25, 4, WORLD)
     np.testing.assert_array_equal(many, ahead(system, 0.25, 4, Ranks()))
@@ -87,16 +90,16 @@ def test_memory_is_shared_where_all_ranks_have_it(
     shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(9, 16, WORLD)
-    monkeypatch.setattr(sims.exchange, "SHARED_FOLDER", shared_tmp_path)
-    assert isinstance(sims.exchange.exchange(layout), CommonMemory)
+    monkeypatch.setattr(sims.space.exchange, "SHARED_FOLDER", shared_tmp_path)
+    assert isinstance(sims.space.exchange.exchange(layout), CommonMemory)
     MPI.COMM_WORLD.barrier()  # the first rank has removed the name
     assert list(shared_tmp_path.iterdir()) == []
     MPI.COMM_WORLD.barrier()  # all have looked, before the first makes another
     # one rank without it is enough for messages between all
     if WORLD.rank == WORLD.size - 1:
-        monkeypatch.setattr(sims.exchange, "_open", lambda name, own: None)
-    assert isinstance(sims.exchange.exchange(layout), Messages)
-    assert isinstance(sims.exchange.exchange(Layout(9, 16, Ranks())), OneRank)
+        monkeypatch.setattr(sims.space.exchange, "_open", lambda name, own: None)
+    assert isinstance(sims.space.exchange.exchange(layout), Messages)
+    assert isinstance(sims.space.exchange.exchange(Layout(9, 16, Ranks())), OneRank)
 
 
 def test_too_many_ranks_are_told_what_would_do() -> None:

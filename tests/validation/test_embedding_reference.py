@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sims
 from hpcbench.cli import main
 from hpcbench.data.dataset import open_dataset
 from hpcbench.embedding.diagnosis import Diagnosis, diagnose
 
 pytestmark = pytest.mark.validation
 
-SPECS = Path(__file__).resolve().parents[2] / "sims" / "specs"
+SPECS = Path(sims.__file__).parent / "specs"
 
 
 def diagnosis(folder: Path, spec: str, num_trajectories: int, max_lag: int) -> Diagnosis:

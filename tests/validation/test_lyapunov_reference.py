@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sims.spec
+import sims
 from hpcbench.parallel.ranks import Ranks
-from sims.lyapunov import Run, Spectrum, lyapunov_spectrum
-from sims.spec import read_spec
+from sims.generation.spec import read_spec
+from sims.lyapunov.spectrum import Run, Spectrum, lyapunov_spectrum
 
 pytestmark = pytest.mark.validation
 
-SPECS = Path(sims.spec.__file__).parent / "specs"
+SPECS = Path(sims.__file__).parent / "specs"
 
 CASES = {
     # specification: exponents, members, steps; the published λ₁ and how far it is to be trusted;

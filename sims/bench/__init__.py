@@ -1,0 +1,1 @@
+"""Rates of the simulators on this machine, beside its measured limits."""

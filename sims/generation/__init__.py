@@ -1,0 +1,1 @@
+"""From a specification to a dataset: members shared over ranks, advanced, written, extended."""

@@ -1,0 +1,1 @@
+"""Lyapunov spectra of the systems, from their linearised steps."""

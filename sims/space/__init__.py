@@ -1,0 +1,1 @@
+"""One trajectory shared over ranks: rings and spectral fields."""

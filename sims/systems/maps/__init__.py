@@ -1,0 +1,1 @@
+"""Systems in discrete time, and systems driven by an input."""
