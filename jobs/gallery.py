@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis.page import render_page
-from analysis.sections import Section
+from analysis.report.page import render_page
+from analysis.report.sections import Section
 from hpcbench.config.tree import Config, canonical_json, merge, parse_overrides, validate
 from hpcbench.console import message, print_results
 from hpcbench.errors import InputError, nearest

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.statistics import repeats_wanted
+from analysis.statistics.intervals import repeats_wanted
 from hpcbench.config.tree import canonical_json, validate
 from hpcbench.errors import InputError
 from hpcbench.run.record import read_json

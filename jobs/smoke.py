@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from analysis.report import write_report
+from analysis.report.report import write_report
 from hpcbench.console import message, print_results
 from hpcbench.errors import GateFailed, InputError
 from hpcbench.run.record import read_json, write_json

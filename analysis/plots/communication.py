@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from analysis.fitting import Fit
 from analysis.plots.style import Picture, canvas, legend, line_style, point_style
+from analysis.statistics.fitting import Fit
 
 Array = npt.NDArray[Any]
 

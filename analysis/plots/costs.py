@@ -33,7 +33,7 @@ def fractions(
     Parameters
     ----------
     table
-        Rows of one curve of :func:`analysis.fractions.fraction_table`.
+        Rows of one curve of :func:`analysis.tables.fractions.fraction_table`.
     """
     table = table.sort_values("ranks")
     labels = [f"{ranks:.0f}" for ranks in table["ranks"]]
@@ -71,7 +71,7 @@ def time_to_quality(
     Parameters
     ----------
     table
-        Rows of one curve of :func:`analysis.quality.quality_table`.
+        Rows of one curve of :func:`analysis.tables.quality.quality_table`.
     """
     table = table.dropna(subset=["e_tts"]).sort_values("ranks")
     lines = (("e_system", "system"), ("e_algorithmic", "algorithm"), ("e_tts", "time to target"))

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.plots.style import Picture, canvas, legend, point_style
-from analysis.statistics import Interval
+from analysis.statistics.intervals import Interval
 
 Groups = Mapping[str, Sequence[float]]
 """Label of a row → one value per run."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.fitting import Fit
 from analysis.plots.scaling import rank_axis
 from analysis.plots.style import Picture, canvas, legend, line_style, point_style
+from analysis.statistics.fitting import Fit
 
 
 def residuals(

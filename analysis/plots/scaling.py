@@ -23,11 +23,11 @@ def scaling(
     Parameters
     ----------
     table
-        Rows of :func:`analysis.scaling.scaling_table`.
+        Rows of :func:`analysis.tables.scaling.scaling_table`.
     points
-        Raw points of :func:`analysis.scaling.raw_points`, drawn faint behind the medians.
+        Raw points of :func:`analysis.tables.scaling.raw_points`, drawn faint behind the medians.
     laws
-        Curves of :func:`analysis.scaling_fits.law_curves`: fitted laws with their bands, and
+        Curves of :func:`analysis.tables.fits.law_curves`: fitted laws with their bands, and
         dashed where they are projections.
     """
     keys = ["study", "group", "backend"]

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from analysis.gallery import climate_pictures, error_picture, example_pictures
 from analysis.plots.style import Picture
-from analysis.series import read_forecasts
+from analysis.records.series import read_forecasts
+from analysis.report.pictures import climate_pictures, error_picture, example_pictures
 from hpcbench.config.tree import Config
 from hpcbench.errors import HpcbenchError
 from jobs.examples import Made

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from analysis import plots
-from analysis.series import read_forecasts
+from analysis.records.series import read_forecasts
 from hpcbench.config.tree import Config
 from hpcbench.errors import HpcbenchError
 from hpcbench.run.record import read_json

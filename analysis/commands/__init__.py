@@ -1,0 +1,1 @@
+"""Commands that read records or data: compare, diff, export, inspect, embed."""

@@ -1,0 +1,1 @@
+"""The report: findings, the answer, sections, pictures, one page."""

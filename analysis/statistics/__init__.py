@@ -1,0 +1,1 @@
+"""Intervals, tests, laws and their fits."""
