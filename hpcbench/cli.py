@@ -17,7 +17,7 @@ from hpcbench.console import launched_rank
 from hpcbench.errors import HpcbenchError, InputError, nearest
 
 COMMANDS = {
-    "doctor": ("jobs.doctor", "what this machine has, what is missing and how to get it"),
+    "doctor": ("jobs.commands.doctor", "what this machine has, what is missing and how to get it"),
     "simulate": (
         "sims.generation.simulate",
         "integrate a system, write its dataset",
@@ -28,18 +28,18 @@ COMMANDS = {
     "embed": ("analysis.commands.embed", "correlation times, delays and dimension of a dataset"),
     "train": ("hpcbench.training.train", "train a forecaster and evaluate its forecasts"),
     "forecast": ("hpcbench.forecasting.forecast", "forecast with a trained model and score it"),
-    "plan": ("jobs.plan", "every point of a study, its command and its cost"),
-    "submit": ("jobs.submit", "run a study: through Slurm, or on this machine"),
-    "status": ("jobs.status", "the state of every point of a study, and why"),
-    "resume": ("jobs.resume", "run again what failed, was lost or was never submitted"),
-    "cancel": ("jobs.cancel", "take back what waits and stop what runs of a study"),
+    "plan": ("jobs.commands.plan", "every point of a study, its command and its cost"),
+    "submit": ("jobs.commands.submit", "run a study: through Slurm, or on this machine"),
+    "status": ("jobs.commands.status", "the state of every point of a study, and why"),
+    "resume": ("jobs.commands.resume", "run again what failed, was lost or was never submitted"),
+    "cancel": ("jobs.commands.cancel", "take back what waits and stop what runs of a study"),
     "report": ("analysis.report.report", "tables, plots and one HTML page from runs"),
     "compare": ("analysis.commands.compare", "is B the same, faster or slower than A"),
     "diff": ("analysis.commands.diff", "what changed between runs, in settings and provenance"),
     "export": ("analysis.commands.export", "records as MLPerf log, Extra-P lines or parquet"),
     "bench": ("sims.bench.command", "rates of the kernels and of writing datasets on this machine"),
-    "gallery": ("jobs.gallery", "small examples of dynamics and training, on a page of pictures"),
-    "smoke": ("jobs.smoke", "the whole pipeline on this machine in a few minutes"),
+    "gallery": ("jobs.commands.gallery", "small examples of dynamics and training, as pictures"),
+    "smoke": ("jobs.commands.smoke", "the whole pipeline on this machine in a few minutes"),
 }
 """Command name → (module that implements it, one-line summary)."""
 

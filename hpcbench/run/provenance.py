@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from hpcbench.run.source_version import ROOT
+
 ENVIRONMENT = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -64,9 +66,8 @@ def rank_provenance(rank: int, threads: int) -> dict[str, Any]:
 
 def code_version() -> dict[str, str | None]:
     """Return the package version, the git commit and a hash of uncommitted changes."""
-    root = Path(__file__).resolve().parents[2]
-    commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "diff", "HEAD") if commit else None
+    commit = _git(ROOT, "rev-parse", "HEAD")
+    changes = _git(ROOT, "diff", "HEAD") if commit else None
     dirty = hashlib.sha256(changes.encode()).hexdigest()[:16] if changes else None
     return {"version": _version("hpcbench-suite"), "commit": commit, "dirty": dirty}
 

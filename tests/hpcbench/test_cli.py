@@ -69,12 +69,12 @@ def test_a_command_without_a_file_of_settings_takes_no_overrides(
 def test_ctrl_c_is_a_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import jobs.doctor
+    import jobs.commands.doctor
 
     def interrupt(arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs.doctor, "command", interrupt)
+    monkeypatch.setattr(jobs.commands.doctor, "command", interrupt)
     assert main(["doctor"]) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
 

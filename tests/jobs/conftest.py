@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from hpcbench.config.tree import validate
-from jobs.points import plan_study
-from jobs.study import Study
-from jobs.study_folder import StudyFolder
+from jobs.records.study_folder import StudyFolder
+from jobs.study.file import Study
+from jobs.study.points import plan_study
 
 FAKE_TRAIN = Path(__file__).parent / "fake_train.py"
 
@@ -47,7 +47,7 @@ print(answer.read_text() if answer.exists() else "", end="")
 @pytest.fixture(autouse=True)
 def one_version_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of points stay what they are although somebody edits the checkout meanwhile."""
-    for module in ("points", "datasets", "repeats", "task"):
+    for module in ("study.points", "study.datasets", "running.repeats", "slurm.driver"):
         monkeypatch.setattr(f"jobs.{module}.source_version", lambda *packages: "this version")
 
 
@@ -80,12 +80,12 @@ def fake_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[StudyFolder, str
     def argv(*arguments: str | Path) -> list[str]:
         return [sys.executable, "-S", str(FAKE_TRAIN), *(str(word) for word in arguments)]
 
-    monkeypatch.setattr("jobs.attempt.hpcbench_argv", argv)
+    monkeypatch.setattr("jobs.running.attempt.hpcbench_argv", argv)
     monkeypatch.setattr(
-        "jobs.mpirun.find_launcher", lambda: str(FAKE_TRAIN.with_name("fake_mpirun"))
+        "jobs.launch.mpirun.find_launcher", lambda: str(FAKE_TRAIN.with_name("fake_mpirun"))
     )
 
-    monkeypatch.setattr("jobs.local.GRACE_SECONDS", 2.0)
+    monkeypatch.setattr("jobs.running.local.GRACE_SECONDS", 2.0)
 
     def behave(study: StudyFolder, point: str, what: str) -> None:
         (study.point(point) / "behaviour").write_text(what)

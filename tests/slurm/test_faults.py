@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.attempt import last_step
+from jobs.running.attempt import last_step
 
 from .cluster import NODES, Cluster
 from .conftest import SITE, User

@@ -1,0 +1,1 @@
+"""The commands that launch, watch and set up: one command, one file."""

@@ -1,0 +1,1 @@
+"""Small teaching examples of dynamics and training, as pictures."""

@@ -1,0 +1,1 @@
+"""Starting a command on ranks, watching it, and stopping it in order."""

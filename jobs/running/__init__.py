@@ -1,0 +1,1 @@
+"""Carrying out points and datasets: one attempt, one point, this machine."""

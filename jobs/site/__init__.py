@@ -1,0 +1,1 @@
+"""The profile of a cluster, and how ranks are placed on it."""

@@ -1,0 +1,1 @@
+"""Slurm: what it says of jobs, how drivers get into its queue, and the driver."""

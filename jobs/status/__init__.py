@@ -1,0 +1,1 @@
+"""The state of every point of a study."""

@@ -1,0 +1,1 @@
+"""The study file: its grammar, and its expansion into points and datasets."""

@@ -1,0 +1,118 @@
+"""The commands of a sweep as a user types them."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcbench.errors import InputError, PartlyDone
+from jobs.commands import resume, submit
+from jobs.records.study_folder import StudyFolder
+
+STUDY = """
+[study]
+name = "typed"
+
+[dataset]
+path = "data.h5"
+
+[train]
+steps = 10
+global_batch = 64
+
+[axes.grid]
+backend = ["mpi", "ddp"]
+
+[repeat]
+min = 1
+"""
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Path:
+    (tmp_path / "data.h5").write_bytes(b"any")
+    path = tmp_path / "typed.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def arguments(path: Path, **further: Any) -> argparse.Namespace:
+    values = {"study": path, "site": "local", "out": path.parent / "runs", "overrides": []}
+    return argparse.Namespace(**values | {"json": True} | further)
+
+
+def test_submit_twice_and_extend(
+    typed: Path,
+    fake_training: Callable[[StudyFolder, str, str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def submitted(*overrides: str) -> list[Any]:
+        assert submit.command(arguments(typed, overrides=list(overrides))) == 0
+        results = json.loads(capsys.readouterr().out)["results"]
+        return [(result["name"], result["value"]) for result in results]
+
+    assert submitted() == [("done", 2)]
+    assert submitted() == [("submitted", 0)]
+    # a wider study runs what is new and keeps what is done
+    assert submitted("--axes.grid.hidden", "[32, 64]") == [("done", 2)]
+    assert len(list(typed.parent.glob("runs/typed/points/*/a1/result.json"))) == 4
+
+
+def test_what_failed_is_named_and_left_to_resume(
+    typed: Path,
+    fake_training: Callable[[StudyFolder, str, str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    overrides = ["--resources.retries", "0"]
+    submit.command(arguments(typed, overrides=overrides))
+    study = StudyFolder(typed.parent / "runs" / "typed")
+    point = study.description()["points"][0]["id"]
+    (study.attempts(point)[0] / "attempt.json").write_text('{"state": "failed", "reason": "x"}')
+    capsys.readouterr()
+    assert submit.command(arguments(typed, overrides=overrides)) == 0
+    assert "not done: 1 failed" in capsys.readouterr().err
+    fake_training(study, point, "crash")
+    again = arguments(typed, site=None, study="typed", also=[], exclude=[], repeat=False)
+    with pytest.raises(PartlyDone, match="1 failed"):
+        resume.command(again)
+    fake_training(study, point, "done")
+    assert resume.command(again) == 0
+
+
+@pytest.mark.parametrize(
+    ("further", "match"),
+    [
+        ({"also": ["diverg"]}, 'did you mean "diverged"'),
+        ({"exclude": ["n1; rm"]}, "no name of a node"),
+        ({"study": "tiped"}, "did you mean"),
+    ],
+)
+def test_resume_refuses(
+    typed: Path,
+    fake_training: Callable[[StudyFolder, str, str], None],
+    further: dict[str, Any],
+    match: str,
+) -> None:
+    submit.command(arguments(typed))
+    base = {"study": "typed", "also": [], "exclude": [], "repeat": False}
+    with pytest.raises(InputError, match=match):
+        resume.command(arguments(typed, **base | further))
+
+
+def test_wrong_studies_end_with_a_message_and_code_2(run_cli: Any, tmp_path: Path) -> None:
+    study = tmp_path / "wrong.toml"
+    study.write_text('[study]\nname = "../../up"\n[dataset]\nspec = "x"\n')
+    for command in (["plan", study], ["submit", study, "--site", "local"]):
+        result = run_cli(command, cwd=tmp_path)
+        assert result.returncode == 2
+        assert "study.name" in result.stderr
+        assert "Traceback" not in result.stderr
+    result = run_cli(["submit", study, "--site", "nowhere"], cwd=tmp_path)
+    assert result.returncode == 2
+    result = run_cli(["status", "nothing"], cwd=tmp_path)
+    assert result.returncode == 2
+    assert "known: none" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.toml"]
