@@ -3,12 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def toml_text(table: dict[str, Any]) -> str:
+def toml_text(table: Mapping[str, Any]) -> str:
     """Return a table as a TOML document; ``None`` values are left out, as TOML has no null."""
     lines: list[str] = []
     _table(table, (), lines)
@@ -40,7 +41,7 @@ def value_text(value: Any) -> str:
     raise TypeError(f"{value!r} has no TOML form")
 
 
-def _table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+def _table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
     if path:
         lines.append(f"[{'.'.join(_key(part) for part in path)}]")
     known = {key: value for key, value in table.items() if value is not None}

@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hpcbench.errors import InputError, nearest
 
+Table = dict[str, Any]
+"""A table of a TOML file: plain data by key."""
+
 
 class Config(BaseModel):
     """Base of every configuration class: immutable, no unknown keys, no silent conversion."""

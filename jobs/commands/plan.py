@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcbench.console import message, print_results
-from jobs.records.study_folder import describe
+from hpcbench.errors import EnvironmentLacks
+from hpcbench.run.point import Point
+from jobs.launch.command import ranks_command, train_argv
+from jobs.records.study_folder import StudyFolder, describe
 from jobs.site.placement import Placement, place_ranks
 from jobs.site.profile import Site, read_site
 from jobs.study.file import read_study
 
 if TYPE_CHECKING:
-    from jobs.study.points import Plan, Point
+    from jobs.study.points import Plan
 
 TAKES_OVERRIDES = True
 
@@ -37,8 +40,8 @@ def command(arguments: argparse.Namespace) -> int:
 
     plan = plan_study(study, arguments.study)
     points = plan.points if arguments.json or arguments.all else plan.points[:SHOWN]
-    folder = arguments.out / study.study.name
-    results = [_row(plan, point, site, folder, arguments.out) for point in points]
+    folder = StudyFolder(arguments.out / study.study.name)
+    results = [_row(plan, point, site, folder) for point in points]
     summary = _summary(plan, site)
     if arguments.json:
         print_results(results, True, summary)
@@ -59,24 +62,15 @@ def command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def point_command(point: "Point", config: Path, dataset: Path, attempt: Path) -> list[str]:
-    """Return what one rank of a point runs."""
-    options = ["--data", str(dataset), "--out", str(attempt)]
-    return ["hpcbench", "train", str(config), *options]
-
-
-def _row(plan: "Plan", point: "Point", site: Site, folder: Path, runs: Path) -> dict[str, Any]:
-    place = folder / "points" / point.id
+def _row(plan: "Plan", point: Point, site: Site, study: StudyFolder) -> dict[str, Any]:
     placed = _placement(plan, site, point.ranks)
-    dataset = plan.datasets[point.dataset].file(runs)
-    launch = ["mpirun", "-n", str(point.ranks)]
-    if site.launcher == "srun":
-        launch = [
-            "srun",
-            *site.launcher_options,
-            f"--nodes={placed.nodes}",
-            f"--ntasks={point.ranks}",
-        ]
+    dataset = plan.datasets[point.dataset].file(study.runs)
+    attempt = study.point(point.id) / "a1"
+    argv = train_argv(study.config(point.id), dataset, attempt, resume=False)
+    try:
+        command = ranks_command(site, placed, point.ranks, argv)
+    except EnvironmentLacks:  # the job's node has one
+        command = ["mpirun", "-n", str(point.ranks), *argv]
     return {
         "name": point.id,
         "value": placed.nodes * placed.minutes / 60,
@@ -89,7 +83,7 @@ def _row(plan: "Plan", point: "Point", site: Site, folder: Path, runs: Path) -> 
         "minutes": placed.minutes,
         "varied": point.varied,
         "dataset": str(dataset),
-        "command": [*launch, *point_command(point, place / "config.toml", dataset, place / "a1")],
+        "command": command,
     }
 
 
@@ -111,4 +105,4 @@ def _summary(plan: "Plan", site: Site) -> dict[str, Any]:
 
 def _placement(plan: "Plan", site: Site, ranks: int) -> Placement:
     resources = plan.study.resources
-    return place_ranks(resources.model_dump(), site, ranks, resources.minutes)
+    return place_ranks(resources, site, ranks, resources.minutes)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hpcbench.console import message
 from hpcbench.errors import InputError, nearest
-from jobs.commands.submit import hand_over
+from jobs.commands.submit import hand_over, report_counts
 from jobs.records.study_folder import find_study
 from jobs.site.profile import read_site
 from jobs.status.overview import Overview
@@ -52,11 +52,12 @@ def command(arguments: argparse.Namespace) -> int:
 
         message(f"{folder.path.name}: {add_repeats(folder)} further repeats")
     overview = Overview(folder)
-    site = read_site(arguments.site or overview.description["site"])
+    site = read_site(arguments.site or overview.record.site)
     wanted = (*AGAIN, *arguments.also)
     again = {s.id for s in overview.states(max_age=0) if s.state in wanted and not s.submitted}
-    points = [point for point in overview.points if point["id"] in again]
+    points = [point for point in overview.points if point.id in again]
     bad = bad_nodes(folder, overview.points) if site.scheduler == "slurm" else []
     if bad:
         message(f"leaving out nodes where points failed and none succeeded: {', '.join(bad)}")
-    return hand_over(folder, points, site, arguments.json, [*arguments.exclude, *bad])
+    counts = hand_over(folder, points, site, [*arguments.exclude, *bad])
+    return report_counts(folder, counts, arguments.json)

@@ -21,7 +21,8 @@ from hpcbench.console import message, print_results
 from hpcbench.errors import GateFailed, InputError
 from hpcbench.run.record import read_json, write_json
 from hpcbench.run.source_version import ROOT
-from jobs.launch.launch import hpcbench_argv, run
+from jobs.launch.command import hpcbench_argv
+from jobs.launch.launch import run
 
 QUESTION = (
     "Does the whole pipeline work on this machine, does the LSTM forecast chaos better than the "

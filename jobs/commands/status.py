@@ -26,6 +26,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="list points that are done as well")
 
 
+def status(study: Path | str, out: Path | str = "runs") -> list[PointState]:
+    """Return the state of every point of a study: what it does, or why it ended as it did.
+
+    Parameters
+    ----------
+    study
+        Name, folder or file of the study.
+    out
+        The folder of all studies.
+
+    Raises
+    ------
+    InputError
+        There is no such study.
+    EnvironmentLacks
+        The study went to Slurm, whose commands are not here.
+    """
+    return Overview(find_study(str(study), Path(out))).states()
+
+
 def command(arguments: argparse.Namespace) -> int:
     """Show a study's points."""
     study = find_study(arguments.study, arguments.out)
@@ -56,11 +76,11 @@ def log_tail(state: PointState) -> list[str]:
 
 def _print(overview: Overview, states: Sequence[PointState], everything: bool) -> None:
     """Print one line for each point that is not done, and the counts."""
-    by_id = {point["id"]: point for point in overview.points}
+    by_id = {point.id: point for point in overview.points}
     for state in states:
         if state.state == "done" and not everything:
             continue
-        varied = describe(by_id[state.id]["varied"])
+        varied = describe(by_id[state.id].varied)
         progress = f" step {state.step} of {state.num_steps}" if state.step is not None else ""
         job = f" job {state.job_id}" if state.job_id else ""
         print(f"{state.id}  {state.state:<13} {varied}{progress}{job}", flush=True)
@@ -78,7 +98,7 @@ def _print(overview: Overview, states: Sequence[PointState], everything: bool) -
 
 
 def _result(state: PointState, overview: Overview) -> dict[str, Any]:
-    record = state.record or {}
+    record = state.record
     return {
         "name": state.id,
         "value": state.state,
@@ -87,9 +107,9 @@ def _result(state: PointState, overview: Overview) -> dict[str, Any]:
         "step": state.step,
         "num_steps": state.num_steps,
         "job_id": state.job_id,
-        "nodes": record.get("nodes", []),
+        "nodes": list(record.nodes) if record else [],
         "attempt": str(state.attempt) if state.attempt else None,
-        "times": record.get("times"),
+        "times": record.times if record else None,
         "log": [] if state.state in QUIET_STATES else log_tail(state),
     }
 
@@ -98,6 +118,6 @@ def _document(overview: Overview, states: Sequence[PointState]) -> dict[str, Any
     counts = Counter(state.state for state in states)
     return {
         "study": str(overview.study.path),
-        "site": overview.description["site"],
+        "site": overview.record.site,
         "counts": {name: counts[name] for name in STATES if counts[name]},
     }

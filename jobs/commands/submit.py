@@ -4,14 +4,15 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hpcbench.console import message, print_results
 from hpcbench.errors import PartlyDone
+from hpcbench.run.point import Point
 from jobs.records.study_folder import StudyFolder
 from jobs.running.local import LocalRunner
 from jobs.site.profile import Site, read_site
 from jobs.status.overview import Overview
+from jobs.status.states import Code
 from jobs.study.file import read_study
 
 TAKES_OVERRIDES = True
@@ -26,17 +27,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Submit the points of a study that nobody has submitted before."""
-    study = read_study(arguments.study, arguments.overrides)
-    site = read_site(arguments.site)
-    # Imported here, after what is quickly found wrong: it takes torch along.
+    folder, counts = _submit(arguments.study, arguments.site, arguments.out, arguments.overrides)
+    return report_counts(folder, counts, arguments.json)
+
+
+def submit(study: Path | str, site: str = "local", out: Path | str = "runs") -> dict[str, int]:
+    """Submit the points of a study that nobody has submitted before, or run them here.
+
+    Parameters
+    ----------
+    study
+        The study's TOML file.
+    site
+        Profile of the cluster; ``local`` runs the points on this machine and returns when they
+        have ended.
+    out
+        The folder of all studies.
+
+    Returns
+    -------
+    How many points were ``submitted`` in how many ``jobs``; with a local site, how many ended in
+    each state.
+
+    Raises
+    ------
+    InputError
+        The study or the profile is wrong, or the scheduler refuses a job.
+    EnvironmentLacks
+        There is no launcher, or none of Slurm's commands.
+    """
+    return _submit(Path(study), site, Path(out), [])[1]
+
+
+def _submit(
+    study_file: Path, site_name: str, out: Path, overrides: list[str]
+) -> tuple[StudyFolder, dict[str, int]]:
+    study = read_study(study_file, overrides)
+    site = read_site(site_name)
+    # Imported here, after the quick checks: it takes torch along.
     from jobs.study.points import plan_study
 
-    plan = plan_study(study, arguments.study)
-    folder = StudyFolder(arguments.out / study.study.name)
-    folder.write_plan(plan, arguments.study.absolute(), arguments.site)
+    plan = plan_study(study, study_file)
+    folder = StudyFolder(out / study.study.name)
+    folder.write_plan(plan, study_file.absolute(), site_name)
     overview = Overview(folder)
     states = {state.id: state for state in overview.states(max_age=0)}
-    new = [point for point in overview.points if states[point["id"]].reason == "not submitted"]
+    new = [point for point in overview.points if states[point.id].code == Code.NOT_SUBMITTED]
     open_states = Counter(
         state.state for state in states.values() if state.state != "done" and not state.submitted
     )
@@ -44,45 +80,39 @@ def command(arguments: argparse.Namespace) -> int:
     if +open_states:
         shown = ", ".join(f"{count} {state}" for state, count in (+open_states).items())
         message(f"not done: {shown}; `hpcbench resume {study.study.name}` tries them again")
-    return hand_over(folder, new, site, arguments.json)
+    return folder, hand_over(folder, new, site)
 
 
 def hand_over(
-    folder: StudyFolder,
-    points: Sequence[Mapping[str, Any]],
-    site: Site,
-    as_json: bool,
-    exclude: Sequence[str] = (),
-) -> int:
-    """Run points here or submit them; report; raise :class:`PartlyDone` when some failed here."""
+    folder: StudyFolder, points: Sequence[Point], site: Site, exclude: Sequence[str] = ()
+) -> dict[str, int]:
+    """Run points here or submit them; return how many, by what became of them."""
     name = folder.path.name
     if not points:
         message(f"{name}: nothing to submit")
-        print_results(_results({"submitted": 0}), as_json, {"study": str(folder.path)})
-        return 0
+        return {"submitted": 0}
     if site.scheduler == "local":
-        counts = LocalRunner(folder, site).run(points)
-        print_results(_results(counts), as_json, {"study": str(folder.path)})
-        left = {state: count for state, count in counts.items() if state != "done"}
-        if left:
-            shown = ", ".join(f"{count} {state}" for state, count in left.items())
-            raise PartlyDone(
-                f"{name}: {shown}; `hpcbench status {folder.path}` says why, "
-                f"`hpcbench resume {folder.path}` goes on"
-            )
-        return 0
+        return dict(LocalRunner(folder, site).run(points))
     # Imported here: --site local needs no submitit.
     from jobs.slurm.submitter import Submitter
 
     num_jobs = Submitter(folder, site, exclude).submit(points)
     message(f"{name}: {len(points)} points in {num_jobs} jobs; watch: hpcbench status {name}")
-    counts = Counter({"submitted": len(points), "jobs": num_jobs})
-    print_results(_results(counts), as_json, {"study": str(folder.path)})
-    return 0
+    return {"submitted": len(points), "jobs": num_jobs}
 
 
-def _results(counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    return [
+def report_counts(folder: StudyFolder, counts: Mapping[str, int], as_json: bool) -> int:
+    """Print what became of the points; raise :class:`PartlyDone` when some ended otherwise."""
+    results = [
         {"name": name, "value": value, "unit": "jobs" if name == "jobs" else "points"}
         for name, value in counts.items()
     ]
+    print_results(results, as_json, {"study": str(folder.path)})
+    left = {s: count for s, count in counts.items() if s not in ("done", "submitted", "jobs")}
+    if left:
+        shown = ", ".join(f"{count} {state}" for state, count in left.items())
+        raise PartlyDone(
+            f"{folder.path.name}: {shown}; `hpcbench status {folder.path}` says why, "
+            f"`hpcbench resume {folder.path}` goes on"
+        )
+    return 0

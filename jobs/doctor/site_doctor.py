@@ -5,18 +5,17 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpcbench.console import message
 from hpcbench.errors import InputError
-from hpcbench.run.record import write_json
 from jobs.doctor.finding import Finding
 from jobs.doctor.site_check import check_site
-from jobs.doctor.trial import judge_trial, run_trial, start_trial
+from jobs.doctor.trial import DRIVER_FILE, TrialJob, judge_trial, run_trial, start_trial
 from jobs.launch import launch
+from jobs.records.study import PlannedResources
 from jobs.site.placement import Placement, place_ranks
 from jobs.site.profile import Site
 from jobs.slurm import queue
@@ -65,14 +64,9 @@ def _trial(folder: Path, site: Site, wait_minutes: float) -> list[Finding]:
         return [Finding("placement", str(error), "", "fail", "make the profile's numbers agree")]
     token = secrets.token_hex(8)
     (folder / "token").write_text(token)
-    job = {
-        "site": site.model_dump(mode="json"),
-        "placement": placement.as_dict(),
-        "token": token,
-        "submitted": time.time(),
-    }
+    job = TrialJob(site.model_dump(mode="json"), placement, token, submitted=time.time())
     file = folder / "trial.json"
-    write_json(file, job)
+    job.write(file)
     if site.scheduler == "local":
         start_trial(folder, job, partial(_start_here, site=site))
         return judge_trial(folder, job)
@@ -95,11 +89,9 @@ def _trial(folder: Path, site: Site, wait_minutes: float) -> list[Finding]:
 
 def _placement(site: Site) -> Placement:
     """Return two full nodes, as far as the profile says; one rank for each GPU where it has any."""
-    resources: Mapping[str, Any] = {
-        "ranks_per_node": None,
-        "cores_per_rank": None,
-        "gpus_per_rank": 1 if site.gpus_per_node >= site.ranks_per_node else 0,
-    }
+    resources = PlannedResources(
+        gpus_per_rank=1 if site.gpus_per_node >= site.ranks_per_node else 0
+    )
     ranks = 2 if site.scheduler == "local" else TRIAL_NODES * site.ranks_per_node
     return place_ranks(resources, site, ranks, TRIAL_MINUTES)
 
@@ -113,7 +105,7 @@ def _await(job_id: str, folder: Path, seconds: float) -> Finding | None:
     deadline = time.monotonic() + seconds
     gone: float | None = None
     state = "unknown"
-    while not (folder / "driver.json").exists():
+    while not (folder / DRIVER_FILE).exists():
         known = queue.look([job_id]).get(job_id)
         if known is not None:
             state = f"{known.state} {known.reason}"

@@ -10,15 +10,19 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import HpcbenchError
-from hpcbench.run.record import read_json, write_json
+from hpcbench.run.document import Document
+from hpcbench.run.record import read_json
 from hpcbench.run.source_version import source_version
 from jobs.doctor.finding import Finding
+from jobs.records.job_file import checked_site
 from jobs.running.attempt import Start
+from jobs.site.placement import Placement
 
 CLOCK_SECONDS = 1.0
 """Difference of two clocks from which on times of records cannot be compared."""
@@ -26,74 +30,113 @@ CLOCK_SECONDS = 1.0
 RANK_SECONDS = 300.0
 """Time the ranks get to start, import what they need and answer."""
 
+DRIVER_FILE, RANKS_FILE = "driver.json", "ranks.json"
+
+
+@dataclass(frozen=True)
+class TrialJob(Document):
+    """What a trial is to try: profile, placement, the login node's word, and its clock."""
+
+    site: Mapping[str, Any]
+    placement: Placement
+    token: str
+    submitted: float
+
+
+@dataclass(frozen=True)
+class DriverAnswer(Document):
+    """What the process that starts the ranks saw: times, host, sources, variables, a failure."""
+
+    began: float
+    ended: float
+    host: str
+    code: str
+    variables: Mapping[str, str | None]
+    given: tuple[str, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class RankAnswer(Document):
+    """What a rank saw: host, two sums, the login node's word, sources, GPUs, clock."""
+
+    host: str
+    mpi: int
+    horovod: float
+    token: str | None
+    code: str
+    gpus: int
+    time: float
+
 
 def run_trial(file: str) -> None:
     """Start the ranks of a trial inside its job (what sbatch runs)."""
-    from jobs.slurm.driver import read_job_site, start_ranks
+    from jobs.slurm.driver import start_ranks
 
-    job = read_json(Path(file))
-    start = partial(start_ranks, site=read_job_site(job), placement=job["placement"])
+    job = TrialJob.read(Path(file))
+    start = partial(start_ranks, site=checked_site(job.site), placement=job.placement)
     start_trial(Path(file).parent, job, start)
 
 
-def start_trial(folder: Path, job: Mapping[str, Any], start: Start) -> None:
+def start_trial(folder: Path, job: TrialJob, start: Start) -> None:
     """Start the ranks of a trial and write what this process saw to ``driver.json``."""
-    answer: dict[str, Any] = {
-        "began": time.time(),
-        "host": platform.node(),
-        "code": source_version(),
-        "variables": {name: os.environ.get(name) for name in job["site"]["environment"]},
-        "given": sorted(os.environ),
-    }
+    began, problem = time.time(), ""
+    variables = {name: os.environ.get(name) for name in job.site["environment"]}
     argv = [sys.executable, "-P", "-m", "jobs.doctor.trial", str(folder)]
     try:
-        begin = time.monotonic()
-        start(job["placement"]["ranks"], argv, log=folder / "ranks.log", timeout=RANK_SECONDS)
-        answer["seconds"] = time.monotonic() - begin
+        start(job.placement.ranks, argv, log=folder / "ranks.log", timeout=RANK_SECONDS)
     except HpcbenchError as error:
-        answer["problem"] = str(error)
-    write_json(folder / "driver.json", {**answer, "ended": time.time()})
+        problem = str(error)
+    DriverAnswer(
+        began=began,
+        ended=time.time(),
+        host=platform.node(),
+        code=source_version(),
+        variables=variables,
+        given=tuple(sorted(os.environ)),
+        problem=problem,
+    ).write(folder / DRIVER_FILE)
 
 
-def judge_trial(folder: Path, job: Mapping[str, Any]) -> list[Finding]:
+def judge_trial(folder: Path, job: TrialJob) -> list[Finding]:
     """Return the findings of a trial that has ended; ``driver.json`` is there."""
-    driver, site, ranks = read_json(folder / "driver.json"), job["site"], job["placement"]["ranks"]
-    apart = max(0.0, job["submitted"] - driver["began"], driver["ended"] - time.time())
-    findings = [_variables(driver, site), _clock("login_node_and_job", apart)]
-    if "problem" in driver:
-        hint = f'see {folder / "ranks.log"}; is launcher = "{site["launcher"]}" right, and its MPI?'
+    driver, launcher = DriverAnswer.read(folder / DRIVER_FILE), job.site["launcher"]
+    apart = max(0.0, job.submitted - driver.began, driver.ended - time.time())
+    findings = [_variables(driver, job.site), _clock("login_node_and_job", apart)]
+    if driver.problem:
+        hint = f'see {folder / "ranks.log"}; is launcher = "{launcher}" right, and its MPI?'
         findings.append(_code([driver]))
-        return [*findings, Finding("ranks", driver["problem"], "", "fail", hint)]
+        return [*findings, Finding("ranks", driver.problem, "", "fail", hint)]
     try:
-        seen: list[dict[str, Any]] = read_json(folder / "ranks.json")
+        seen = [RankAnswer.from_json(rank, RANKS_FILE) for rank in read_json(folder / RANKS_FILE)]
     except HpcbenchError as error:
         hint = "the ranks ran apart from this folder; put --out on a file system that all nodes see"
         return [*findings, Finding("shared_files", str(error), "", "fail", hint)]
-    findings += [_code([driver, *seen]), *_of_ranks(seen, ranks, job["placement"])]
-    return [*findings, _files(seen, job["token"]), _clock("nodes", _spread(seen))]
+    findings += [_code([driver, *seen]), *_of_ranks(seen, job.placement)]
+    return [*findings, _files(seen, job.token), _clock("nodes", _spread(seen))]
 
 
-def _of_ranks(seen: Sequence[Mapping[str, Any]], ranks: int, placed: Any) -> list[Finding]:
+def _of_ranks(seen: Sequence[RankAnswer], placed: Placement) -> list[Finding]:
     """Judge what the ranks say of themselves, their sums and their GPUs."""
-    hosts = sorted({rank["host"] for rank in seen})
+    ranks, hosts = placed.ranks, sorted({rank.host for rank in seen})
     count = Finding("ranks", len(seen), f"ranks on {', '.join(hosts)}", "pass")
-    if len(seen) != ranks or len(hosts) != placed["nodes"]:
+    if len(seen) != ranks or len(hosts) != placed.nodes:
         hint = (
-            f"expected {ranks} ranks on {placed['nodes']} nodes; launcher and MPI library do not "
+            f"expected {ranks} ranks on {placed.nodes} nodes; launcher and MPI library do not "
             "belong together, or ranks_per_node is not what the partition allows"
         )
         count = Finding("ranks", len(seen), f"ranks on {', '.join(hosts)}", "fail", hint)
     findings = [count]
     for name, expected in (("mpi", ranks), ("horovod", ranks * (ranks - 1) / 2)):
-        wrong = sorted({rank[name] for rank in seen} - {expected})
+        wrong = sorted({getattr(rank, name) for rank in seen} - {expected})
         if wrong:
             hint = f"expected {expected:g} on every rank; on a compute node: make setup"
             findings.append(Finding(f"allreduce_{name}", str(wrong), "", "fail", hint))
         else:
             findings.append(Finding(f"allreduce_{name}", expected, "on every rank", "pass"))
-    if placed["gpus_per_rank"]:
-        least = min(rank["gpus"] for rank in seen)
-        if least < placed["gpus_per_rank"]:
+    if placed.gpus_per_rank:
+        least = min(rank.gpus for rank in seen)
+        if least < placed.gpus_per_rank:
             hint = "is gpus_per_node right, is the driver there, and was torch built for CUDA?"
             findings.append(Finding("gpus", least, "for a rank", "fail", hint))
         else:
@@ -101,31 +144,31 @@ def _of_ranks(seen: Sequence[Mapping[str, Any]], ranks: int, placed: Any) -> lis
     return findings
 
 
-def _files(seen: Sequence[Mapping[str, Any]], token: str) -> Finding:
+def _files(seen: Sequence[RankAnswer], token: str) -> Finding:
     """Judge whether all ranks read the login node's file."""
-    blind = sorted({rank["host"] for rank in seen if rank["token"] != token})
+    blind = sorted({rank.host for rank in seen if rank.token != token})
     if not blind:
         return Finding("shared_files", "every rank read the login node's file", "", "pass")
     hint = "put --out (runs/) on a file system that all nodes see under the same path"
     return Finding("shared_files", f"not seen on {', '.join(blind)}", "", "fail", hint)
 
 
-def _code(answers: Sequence[Mapping[str, Any]]) -> Finding:
+def _code(answers: Sequence[DriverAnswer | RankAnswer]) -> Finding:
     """Judge whether all nodes have the login node's sources."""
     here = source_version()
-    others = sorted({answer["host"] for answer in answers if answer["code"] != here})
+    others = sorted({answer.host for answer in answers if answer.code != here})
     if not others:
         return Finding("code_version", here, "", "pass")
     hint = "the checkout is another one there; use one on a file system that all nodes see"
     return Finding("code_version", f"differs on {', '.join(others)}", "", "fail", hint)
 
 
-def _variables(driver: Mapping[str, Any], site: Mapping[str, Any]) -> Finding:
-    wrong = [n for n, value in driver["variables"].items() if value != site["environment"][n]]
+def _variables(driver: DriverAnswer, site: Mapping[str, Any]) -> Finding:
+    wrong = [n for n, value in driver.variables.items() if value != site["environment"][n]]
     if wrong:
         hint = "a module or script of the profile sets it again after [environment]"
         return Finding("job_environment", f"changed: {', '.join(wrong)}", "", "warn", hint)
-    return Finding("job_environment", len(driver["given"]), "variables in the job", "pass")
+    return Finding("job_environment", len(driver.given), "variables in the job", "pass")
 
 
 def _clock(who: str, seconds: float) -> Finding:
@@ -135,10 +178,10 @@ def _clock(who: str, seconds: float) -> Finding:
     return Finding(f"clocks_of_{who}", round(seconds, 3), "s apart", "warn", hint)
 
 
-def _spread(seen: Sequence[Mapping[str, Any]]) -> float:
+def _spread(seen: Sequence[RankAnswer]) -> float:
     """Return how far apart the ranks' clocks were just after a barrier."""
-    times = [rank["time"] for rank in seen]
-    return float(max(times) - min(times))
+    times = [rank.time for rank in seen]
+    return max(times) - min(times)
 
 
 def main() -> None:
@@ -165,7 +208,7 @@ def main() -> None:
     world.Barrier()
     everyone = world.gather({**seen, "time": time.time()})
     if world.rank == 0:
-        (folder / "ranks.json").write_text(json.dumps(everyone))
+        (folder / RANKS_FILE).write_text(json.dumps(everyone))
     ranks.close()
 
 

@@ -6,7 +6,6 @@ the ranks write a checkpoint before they stop, and nothing that was started outl
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from hpcbench.errors import (
 from jobs.launch.child import GRACE_SECONDS, Child
 from jobs.launch.mpirun import mpirun_command, rank_environment
 
-__all__ = ["Result", "hpcbench_argv", "mpirun_command", "rank_environment", "run"]
+__all__ = ["Result", "mpirun_command", "rank_environment", "run"]
 
 FOREIGN_JOB = ("PMIX_", "PMI_", "PRTE_", "OMPI_COMM_", "OMPI_MCA_orte", "HYDRA_", "MPI_LOCAL")
 """Variables of a surrounding MPI job: a nested launcher would take itself for one of its ranks."""
@@ -44,11 +43,6 @@ class Result:
     output: str
     tail: str
     log: Path | None
-
-
-def hpcbench_argv(*arguments: str | Path) -> list[str]:
-    """Return ``hpcbench ARGUMENTS`` as an argument list of this very interpreter."""
-    return [sys.executable, "-P", "-m", "hpcbench.cli", *(str(word) for word in arguments)]
 
 
 def run(

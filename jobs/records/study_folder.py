@@ -1,41 +1,25 @@
 """The folder of a study: ``runs/STUDY/`` with its points, their attempts, jobs and datasets."""
 
-import datetime
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcbench.config.toml_text import toml_text
 from hpcbench.errors import InputError, nearest
-from hpcbench.run.record import read_json, write_json
+from hpcbench.run.attempt import AttemptRecord, read_attempt
+from jobs.records.study import PlannedResources, StudyRecord
 
 if TYPE_CHECKING:
     from jobs.study.points import Plan
-
-SCHEMA = 1
-
-
-def now() -> str:
-    """Return the time as records write it."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def describe(varied: Mapping[str, Any]) -> str:
     """Return what distinguishes a point as one printable line."""
     text = " ".join(f"{name}={value}" for name, value in varied.items())
     return text if text.isprintable() else ascii(text)
-
-
-def seconds_between(begin: str | None, end: str | None) -> float | None:
-    """Return the seconds from one recorded time to another."""
-    if not begin or not end:
-        return None
-    parse = datetime.datetime.fromisoformat
-    return (parse(end) - parse(begin)).total_seconds()
 
 
 class StudyFolder:
@@ -65,14 +49,9 @@ class StudyFolder:
         """Job files and logs."""
         return self.path / "jobs"
 
-    def description(self) -> dict[str, Any]:
+    def record(self) -> StudyRecord:
         """Return the content of ``study.json``."""
-        description = read_json(self.plan_file)
-        if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-            raise InputError(
-                f"{self.plan_file}: not a study of schema {SCHEMA}, which this program reads"
-            )
-        return description
+        return StudyRecord.read(self.plan_file)
 
     def write_plan(self, plan: "Plan", study_file: Path, site: str) -> int:
         """Write the plan and each new point's configuration; return the number of new points."""
@@ -83,35 +62,45 @@ class StudyFolder:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         new = 0
         for point in plan.points:
-            folder = self.point(point.id)
-            if not (folder / "config.toml").exists():
+            config = self.config(point.id)
+            if not config.exists():
                 new += 1
-                folder.mkdir(parents=True, exist_ok=True)
-                _write_text(folder / "config.toml", toml_text(point.config))
+                config.parent.mkdir(parents=True, exist_ok=True)
+                _write_text(config, toml_text(point.config))
         for dataset in plan.datasets.values():
             file = dataset.file(self.runs).with_suffix(".toml")
             if dataset.content and not file.exists():
                 _write_text(file, toml_text(dataset.content))
-        study = plan.study.model_dump(mode="json")
-        description = {
-            "schema": SCHEMA,
-            "study": study["study"],
-            "scaling": study["scaling"],
-            "quality": study["quality"],
-            "resources": study["resources"],
-            "definition": study,
-            "file": str(study_file),
-            "site": site,
-            "code": plan.code,
-            "datasets": {key: asdict(dataset) for key, dataset in plan.datasets.items()},
-            "points": [point.as_dict() for point in plan.points],
-        }
-        write_json(self.plan_file, description)
+        definition = plan.study.model_dump(mode="json")
+        StudyRecord(
+            study=definition["study"],
+            scaling=definition["scaling"],
+            quality=definition["quality"],
+            resources=PlannedResources(**definition["resources"]),
+            definition=definition,
+            file=str(study_file),
+            site=site,
+            code=plan.code,
+            datasets=plan.datasets,
+            points=tuple(plan.points),
+        ).write(self.plan_file)
         return new
 
     def point(self, identifier: str) -> Path:
         """Return the folder of a point."""
         return self.path / "points" / identifier
+
+    def config(self, identifier: str) -> Path:
+        """Return the file of a point's resolved configuration."""
+        return self.point(identifier) / "config.toml"
+
+    def attempt_records(self, identifier: str) -> list[AttemptRecord]:
+        """Return the records of a point's attempts, oldest first."""
+        return [read_attempt(folder) for folder in self.attempts(identifier)]
+
+    def is_done(self, identifier: str) -> bool:
+        """Tell whether a point has a result."""
+        return any(record.state == "done" for record in self.attempt_records(identifier))
 
     def attempts(self, identifier: str) -> list[Path]:
         """Return the folders of a point's attempts, oldest first."""

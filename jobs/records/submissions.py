@@ -1,39 +1,64 @@
 """What was handed to a scheduler, one line for each job, appended as it happens."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from hpcbench.errors import InputError
+from hpcbench.run.document import Document
 from jobs.records.study_folder import StudyFolder
 
 
-def record_submissions(study: StudyFolder, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Append submissions (``job_id``, ``points``, ``submitted``, ``file``) in one write."""
-    text = "".join(json.dumps(entry) + "\n" for entry in entries)
+@dataclass(frozen=True)
+class Submission(Document):
+    """What the scheduler got.
+
+    Attributes
+    ----------
+    job_id, submitted
+        Its number, array tasks as ``ID_INDEX``, and when it was handed over.
+    points, dataset
+        The points it runs, or the dataset it generates.
+    file, nodes
+        Its job file, and the nodes it asked for.
+    """
+
+    job_id: str
+    points: tuple[str, ...]
+    submitted: str
+    file: str
+    dataset: str | None = None
+    nodes: int | None = None
+
+
+def record_submissions(study: StudyFolder, entries: Iterable[Submission]) -> None:
+    """Append submissions in one write."""
+    text = "".join(json.dumps(entry.as_json()) + "\n" for entry in entries)
     with _file(study).open("a") as file:
         file.write(text)
         file.flush()
 
 
-def read_submissions(study: StudyFolder) -> list[dict[str, Any]]:
+def read_submissions(study: StudyFolder) -> list[Submission]:
     """Return all submissions, oldest first; a line cut off by a crash is left out."""
+    path = _file(study)
     try:
-        lines = _file(study).read_text().splitlines()
+        lines = path.read_text().splitlines()
     except FileNotFoundError:
         return []
     entries = []
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         try:
-            entries.append(json.loads(line))
-        except ValueError:
+            entries.append(Submission.from_json(json.loads(line), f"{path}: line {number}"))
+        except (ValueError, TypeError, InputError):
             continue
     return entries
 
 
-def latest_by_point(entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def latest_by_point(entries: Sequence[Submission]) -> dict[str, Submission]:
     """Return the latest submission of each point."""
-    return {point: entry for entry in entries for point in entry.get("points", [])}
+    return {point: entry for entry in entries for point in entry.points}
 
 
 def _file(study: StudyFolder) -> Path:

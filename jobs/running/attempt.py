@@ -1,8 +1,4 @@
-"""One attempt at a point: start its ranks, watch them, and say how and why it ended.
-
-``attempt.json`` in the attempt's folder is written by the process that starts the ranks, at the
-start, as a heartbeat, and at the end. It stands beside ``status.json``, the ranks' own heartbeat.
-"""
+"""One attempt at a point: start its ranks, watch them, and say how and why it ended."""
 
 import os
 import re
@@ -10,18 +6,23 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import HpcbenchError, InputError
 from hpcbench.parallel.watchdog import VARIABLE as HANG_VARIABLE
-from hpcbench.run.record import read_json, write_json
-from jobs.launch.launch import Result, hpcbench_argv
+from hpcbench.run.attempt import AttemptRecord, Cause
+from hpcbench.run.point import Point
+from hpcbench.run.record import read_json
+from hpcbench.run.status import read_status
+from hpcbench.run.times import now, seconds_between
+from jobs.launch.command import train_argv
+from jobs.launch.launch import Result
 from jobs.launch.memory import out_of_memory_kills
-from jobs.records.study_folder import StudyFolder, carry_over, now, seconds_between
+from jobs.records.study_folder import StudyFolder, carry_over
 
 HEARTBEAT_SECONDS = 5.0
 POLL_SECONDS = 0.25
@@ -85,7 +86,7 @@ class Attempt:
     study
         The study's folder.
     point
-        The point, as ``study.json`` has it.
+        The point.
     dataset
         Its dataset.
     place
@@ -97,59 +98,53 @@ class Attempt:
     def __init__(
         self,
         study: StudyFolder,
-        point: Mapping[str, Any],
+        point: Point,
         dataset: Path,
         place: Place,
         hang_seconds: float,
     ) -> None:
         self.study, self.point, self.dataset = study, point, dataset
         self.hang_seconds = hang_seconds
-        previous = study.attempts(point["id"])
-        self.folder = study.new_attempt(point["id"])
+        previous = study.attempts(point.id)
+        self.folder = study.new_attempt(point.id)
         self.continues = previous[-1] if previous else None
-        # What diverged once would diverge again from the same checkpoint.
-        if self.continues is not None and (
-            read_status(self.continues).get("state") == "diverged"
-            or not carry_over(self.continues, self.folder)
-        ):
-            self.continues = None
-        self.first_step = last_step(self.folder)
+        if self.continues is not None:
+            status = read_status(self.continues)
+            # What diverged once would diverge again from the same checkpoint.
+            diverged = status is not None and status.state == "diverged"
+            if diverged or not carry_over(self.continues, self.folder):
+                self.continues = None
         self.hung = False
-        self.record: dict[str, Any] = {
-            "schema": 1,
-            "point": point["id"],
-            "attempt": self.folder.name,
-            "state": "running",
-            "reason": "",
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "ranks": point["ranks"],
-            "site": place.site,
-            "job_id": place.job_id,
-            "restart": place.restart,
-            "nodes": list(place.nodes),
-            "continues": self.continues.name if self.continues else None,
-            "first_step": self.first_step,
-            "submitted": place.submitted,
-            "started": place.started,
-            "launched": now(),
-            "updated": now(),
-        }
-        self._write()
+        self.record = AttemptRecord(
+            point=point.id,
+            attempt=self.folder.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            ranks=point.ranks,
+            site=place.site,
+            job_id=place.job_id,
+            restart=place.restart,
+            nodes=place.nodes,
+            continues=self.continues.name if self.continues else None,
+            first_step=last_step(self.folder),
+            submitted=place.submitted,
+            started=place.started,
+            launched=now(),
+            updated=now(),
+        )
+        self.record.write_to(self.folder)
 
-    def run(self, start: Start, stop: threading.Event, limit: Limit) -> dict[str, Any]:
+    def run(self, start: Start, stop: threading.Event, limit: Limit) -> AttemptRecord:
         """Run to the end, the time limit, or until ``stop`` is set; return the record."""
-        config = self.study.point(self.point["id"]) / "config.toml"
-        argv = hpcbench_argv("train", config, "--data", self.dataset, "--out", self.folder)
-        if self.continues:
-            argv.append("--resume")
+        config = self.study.config(self.point.id)
+        argv = train_argv(config, self.dataset, self.folder, self.continues is not None)
         ended, halt = threading.Event(), threading.Event()
         kills = out_of_memory_kills()
         watcher = threading.Thread(target=self._watch, args=(ended, stop, halt, limit), daemon=True)
         watcher.start()
         try:
             result = start(
-                self.point["ranks"],
+                self.point.ranks,
                 argv,
                 log=self.folder / "log.txt",
                 environment={HANG_VARIABLE: str(self.hang_seconds)},
@@ -158,59 +153,67 @@ class Attempt:
                 quiet=True,
             )
             killed = result.exit_code in KILLED and out_of_memory_kills() > kills
-            state, reason = self._judge(result, stop, limit, killed)
-            self.record["exit_code"] = result.exit_code
+            state, reason, cause = self._judge(result, stop, limit, killed)
+            self.record = replace(self.record, exit_code=result.exit_code)
         except HpcbenchError as error:
-            state, reason = "failed", str(error)
+            state, reason, cause = "failed", str(error), Cause.NOT_STARTED
         finally:
             ended.set()
             watcher.join()
-        self.finish(state, reason)
+        self.finish(state, reason, cause)
         return self.record
 
-    def finish(self, state: str, reason: str) -> None:
+    def finish(self, state: str, reason: str, cause: Cause) -> None:
         """Write how the attempt ended."""
-        self.record |= {"state": state, "reason": reason, "ended": now(), "updated": now()}
-        self.record["last_step"] = last_step(self.folder)
-        self.record["times"] = self._times()
-        self._write()
+        ended = now()
+        self.record = replace(
+            self.record,
+            state=state,
+            reason=reason,
+            cause=cause,
+            ended=ended,
+            updated=ended,
+            last_step=last_step(self.folder),
+            times=self._times(ended),
+        )
+        self.record.write_to(self.folder)
 
     def _judge(
         self, result: Result, stop: threading.Event, limit: Limit, killed_for_memory: bool
-    ) -> tuple[str, str]:
-        """Return the state an ended command leaves, and the reason."""
+    ) -> tuple[str, str, Cause]:
+        """Return the state an ended command leaves, the reason, and its code."""
         status = read_status(self.folder)
+        said, said_reason = (status.state, status.reason) if status else ("", "")
         if result.exit_code == 0 and (self.folder / "result.json").exists():
-            return "done", ""
+            return "done", "", Cause.NONE
         stacks = sorted(path for path in self.folder.glob("stacks.*.txt") if path.stat().st_size)
-        if status.get("state") == "diverged":
-            return "diverged", str(status.get("reason", ""))
+        if said == "diverged":
+            return "diverged", said_reason, Cause.DIVERGED
         if stacks or self.hung:
             names = ", ".join(path.name for path in stacks) or "none were written"
-            return (
-                "failed",
-                f"hung: no step was finished for {self.hang_seconds:g} s; stacks: {names}",
-            )
-        step = status.get("step", 0)
+            reason = f"hung: no step was finished for {self.hang_seconds:g} s; stacks: {names}"
+            return "failed", reason, Cause.HUNG
+        step = status.step if status else 0
         if stop.is_set():
-            return "interrupted", f"asked to stop at step {step}"
+            return "interrupted", f"asked to stop at step {step}", Cause.ASKED_TO_STOP
         if limit.is_over():
-            return "timed out", f"the time limit was reached at step {step}"
+            return "timed out", f"the time limit was reached at step {step}", Cause.TIME_LIMIT
         tail = _what_was_said(result.tail)
         if NODE_FAILURE.search(result.tail):
-            return "node failure", tail
+            return "node failure", tail, Cause.NODE
         if killed_for_memory:
-            return "out of memory", f"the kernel killed a rank at step {step} for want of memory"
+            reason = f"the kernel killed a rank at step {step} for want of memory"
+            return "out of memory", reason, Cause.MEMORY
         if OUT_OF_MEMORY.search(result.tail):
-            return "out of memory", tail
+            return "out of memory", tail, Cause.MEMORY
         if result.exit_code == InputError.exit_code:
-            return "failed", f"wrong input: {tail}"
-        if status.get("state") == "interrupted":
-            return "interrupted", str(status.get("reason", ""))
+            return "failed", f"wrong input: {tail}", Cause.WRONG_INPUT
+        if said == "interrupted":
+            return "interrupted", said_reason, Cause.ASKED_TO_STOP
         what = f"exit code {result.exit_code}"
         if result.exit_code == 0:
             what = "ended without a result"
-        return "failed", f"{what}: {tail}"
+        return "failed", f"{what}: {tail}", Cause.CRASHED
 
     def _watch(
         self, ended: threading.Event, stop: threading.Event, halt: threading.Event, limit: Limit
@@ -221,45 +224,31 @@ class Attempt:
         while not ended.wait(POLL_SECONDS):
             if time.monotonic() - beat > HEARTBEAT_SECONDS:
                 beat = time.monotonic()
-                self.record["updated"] = now()
-                self._write()
+                self.record = replace(self.record, updated=now())
+                self.record.write_to(self.folder)
             status = read_status(self.folder)
-            training = status.get("step", 0) < status.get("num_steps", 1)
-            if status.get("step") != step or not training:
-                step, since = status.get("step", -1), time.monotonic()
+            if status is None or status.step != step or not status.is_training:
+                step, since = status.step if status else -1, time.monotonic()
             # Twice: the ranks' own watchdogs come first, as they leave their stacks behind.
-            elif status and time.monotonic() - since > 2 * self.hang_seconds:
+            elif time.monotonic() - since > 2 * self.hang_seconds:
                 self.hung = True
             if self.hung or limit.is_over() or (stop.is_set() and limit.stops_ranks):
                 halt.set()
 
-    def _times(self) -> dict[str, float | None]:
+    def _times(self, ended: str) -> dict[str, float | None]:
         """Return the seconds spent in the queue, launching, initialising and running."""
         times: Any = {}
         with suppress(InputError):
             times = read_json(self.folder / "provenance.json").get("times", {})
-        launched = _epoch(self.record["launched"])
-        ended = _epoch(self.record["ended"])
+        launched = _epoch(self.record.launched)
         started, ready = times.get("started"), times.get("ready")
         return {
-            "queue": seconds_between(self.record["submitted"], self.record["started"]),
+            "queue": seconds_between(self.record.submitted, self.record.started),
             # A process's start is known to a hundredth of a second only.
             "launch": None if started is None else max(0.0, started - launched),
             "init": None if ready is None else ready - started,
-            "run": None if ready is None else ended - ready,
+            "run": None if ready is None else _epoch(ended) - ready,
         }
-
-    def _write(self) -> None:
-        write_json(self.folder / "attempt.json", self.record)
-
-
-def read_status(folder: Path) -> dict[str, Any]:
-    """Return the ranks' heartbeat, empty when there is none yet."""
-    try:
-        status = read_json(folder / "status.json")
-    except InputError:
-        return {}
-    return status if isinstance(status, dict) else {}
 
 
 def last_step(folder: Path) -> int:

@@ -4,25 +4,25 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hpcbench.console import message, progress
 from hpcbench.errors import HpcbenchError
+from hpcbench.run.attempt import AttemptRecord
+from hpcbench.run.point import Point
+from hpcbench.run.times import now
 from jobs.launch import launch
 from jobs.launch.child import GRACE_SECONDS
-from jobs.records.study_folder import StudyFolder, now
+from jobs.records.study_folder import StudyFolder
 from jobs.running.attempt import Limit, Place
-from jobs.running.dataset import dataset_file, generate_dataset
-from jobs.running.point import made_progress, run_point
+from jobs.running.dataset import generate_dataset
+from jobs.running.point import run_point
 from jobs.site.profile import Site
 
 POLL_SECONDS = 0.5
-
-Point = Mapping[str, Any]
 
 
 class Cores:
@@ -61,8 +61,8 @@ class LocalRunner:
     def __init__(self, study: StudyFolder, site: Site, cores: Sequence[int] | None = None) -> None:
         self.study, self.site = study, site
         self.cores = sorted(cores or os.sched_getaffinity(0))
-        self.description = study.description()
-        self.resources = self.description["resources"]
+        self.record = study.record()
+        self.resources = self.record.resources
         self.stop = threading.Event()
         self.place = Place("local", job_id=f"local-{os.getpid()}-{now()}", submitted=now())
 
@@ -74,12 +74,12 @@ class LocalRunner:
         cancel = self.study.path / "cancel"
         cancel.unlink(missing_ok=True)
         usable = self._datasets(points)
-        waiting = _grouped([point for point in points if point["dataset"] in usable])
+        waiting = _grouped([point for point in points if point.dataset in usable])
         counts: Counter[str] = Counter()
-        running: dict[Future[list[dict[str, Any]]], list[int]] = {}
+        running: dict[Future[list[AttemptRecord]], list[int]] = {}
         free = Cores(self.cores)
         most = self.site.throttle or free.total
-        title, total = self.description["study"]["name"], sum(map(len, waiting))
+        title, total = self.record.study["name"], sum(map(len, waiting))
         counts["failed"] += len(points) - total
         with progress(total, title) as advance, ThreadPoolExecutor(most) as pool:
             try:
@@ -94,10 +94,10 @@ class LocalRunner:
                     for job in wait(running, POLL_SECONDS, FIRST_COMPLETED).done:
                         free.give_back(running.pop(job))
                         for record in job.result():
-                            counts[record["state"]] += 1
-                            advance(1, f"{record['point']} {record['state']}")
-                            if record["state"] not in ("done", "interrupted"):
-                                message(f"{record['point']}: {record['state']}: {record['reason']}")
+                            counts[record.state] += 1
+                            advance(1, f"{record.point} {record.state}")
+                            if record.state not in ("done", "interrupted"):
+                                message(f"{record.point}: {record.state}: {record.reason}")
             except KeyboardInterrupt:
                 self.stop.set()
                 raise
@@ -107,7 +107,7 @@ class LocalRunner:
     def _datasets(self, points: Sequence[Point]) -> set[str]:
         """Generate what the points need; return the keys that can be used."""
         usable: set[str] = set()
-        for key in dict.fromkeys(point["dataset"] for point in points):
+        for key in dict.fromkeys(point.dataset for point in points):
             try:
                 generate_dataset(self.study, key, partial(launch.run, cores=self.cores))
                 usable.add(key)
@@ -116,9 +116,9 @@ class LocalRunner:
         return usable
 
     def _num_cores(self, group: Sequence[Point]) -> int:
-        return max(point["ranks"] for point in group) * (self.resources["cores_per_rank"] or 1)
+        return max(point.ranks for point in group) * (self.resources.cores_per_rank or 1)
 
-    def _run_group(self, points: Sequence[Point], cores: Sequence[int]) -> list[dict[str, Any]]:
+    def _run_group(self, points: Sequence[Point], cores: Sequence[int]) -> list[AttemptRecord]:
         records = []
         start = partial(launch.run, cores=cores, grace=GRACE_SECONDS)
         for point in points:
@@ -127,9 +127,9 @@ class LocalRunner:
             records.append(self._run_point(point, start))
         return records
 
-    def _run_point(self, point: Point, start: Any) -> dict[str, Any]:
+    def _run_point(self, point: Point, start: Any) -> AttemptRecord:
         """Run one point; work that needs longer than the limit goes on from its checkpoint."""
-        dataset: Path = dataset_file(self.study, self.description, point["dataset"])
+        dataset = self.record.datasets[point.dataset].file(self.study.runs)
         environment = dict(self.site.environment)
 
         def with_environment(ranks: int, argv: Any, **options: Any) -> launch.Result:
@@ -140,17 +140,17 @@ class LocalRunner:
             )
 
         while True:
-            limit = Limit(time.monotonic() + self.resources["minutes"] * 60)
+            limit = Limit(time.monotonic() + self.resources.minutes * 60)
             record = run_point(
                 self.study, point, dataset, self.place, with_environment, self.stop, limit
             )
-            again = self.resources["split"] and made_progress(record)
-            if record["state"] != "timed out" or not again:
+            again = self.resources.split and record.made_progress
+            if record.state != "timed out" or not again:
                 return record
 
 
 def _grouped(points: Sequence[Point]) -> list[list[Point]]:
     groups: dict[int, list[Point]] = {}
     for point in points:
-        groups.setdefault(point["group"], []).append(point)
+        groups.setdefault(point.group, []).append(point)
     return list(groups.values())

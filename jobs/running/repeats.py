@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from analysis.statistics.intervals import repeats_wanted
 from hpcbench.config.tree import canonical_json, validate
 from hpcbench.errors import InputError
+from hpcbench.run.point import Point
 from hpcbench.run.record import read_json
 from hpcbench.run.source_version import source_version
 from jobs.records.study_folder import StudyFolder
-from jobs.running.point import read_attempts
 from jobs.study.file import Study
 
 METRIC = "step_seconds"
@@ -29,44 +28,42 @@ def add_repeats(study: StudyFolder) -> int:
     InputError
         The code is not the one that the first repeats ran with.
     """
-    description = study.description()
-    if source_version() != description["code"]:
+    record = study.record()
+    if source_version() != record.code:
         raise InputError(
             f"{study.path.name}: the code changed since the first repeats; repeats of two versions "
             "would not be comparable. Submit the study again, which gives its points new names"
         )
     from jobs.study.points import plan_study
 
-    definition = validate(Study, description["definition"], str(study.plan_file))
+    definition = validate(Study, dict(record.definition), str(study.plan_file))
     wanted: dict[str, int] = {}
-    for name, points in _groups(description["points"]).items():
-        seconds = [_seconds(study, point["id"]) for point in points]
+    for name, points in _groups(record.points).items():
+        seconds = [_seconds(study, point.id) for point in points]
         known = [value for value in seconds if value is not None]
         further = 0
         if len(known) == len(points):
             rule = definition.repeat
             further = repeats_wanted(known, rule.min, rule.max, rule.half_width)
         wanted[name] = len(points) + further
-    plan = plan_study(definition, Path(description["file"]), max(wanted.values()))
+    plan = plan_study(definition, Path(record.file), max(wanted.values()))
     chosen = [p for p in plan.points if p.repeat < wanted[canonical_json(p.varied)]]
-    return study.write_plan(
-        replace(plan, points=chosen), Path(description["file"]), description["site"]
-    )
+    return study.write_plan(replace(plan, points=chosen), Path(record.file), record.site)
 
 
-def _groups(points: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _groups(points: Sequence[Point]) -> dict[str, list[Point]]:
     """Return the repeats of each point by what varies in the study."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Point]] = {}
     for point in points:
-        groups.setdefault(canonical_json(point["varied"]), []).append(point)
+        groups.setdefault(canonical_json(point.varied), []).append(point)
     return groups
 
 
 def _seconds(study: StudyFolder, identifier: str) -> float | None:
     """Return the median step time of a point that is done."""
-    for record in read_attempts(study, identifier):
-        if record.get("state") == "done":
-            path = study.point(identifier) / record["attempt"] / "result.json"
+    for record in study.attempt_records(identifier):
+        if record.state == "done":
+            path = study.point(identifier) / record.attempt / "result.json"
             for metric in read_json(path).get("metrics", []):
                 if metric["name"] == METRIC:
                     return float(metric["value"])

@@ -11,29 +11,28 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import submitit
 
 from hpcbench.errors import HpcbenchError, PartlyDone
-from hpcbench.run.record import read_json, write_json
+from hpcbench.run.attempt import AttemptRecord, Cause, read_attempt
 from hpcbench.run.source_version import source_version
+from hpcbench.run.times import now
 from jobs.launch import launch
 from jobs.launch.child import KILL_SECONDS
-from jobs.records.study_folder import StudyFolder, now
+from jobs.launch.command import ranks_command
+from jobs.records.job_file import JobFile, checked_site
+from jobs.records.study import PlannedResources
+from jobs.records.study_folder import StudyFolder
 from jobs.running.attempt import Limit, Place
-from jobs.running.dataset import dataset_file, generate_dataset
-from jobs.running.point import (
-    count_ended,
-    is_done,
-    made_progress,
-    read_attempt,
-    read_attempts,
-    run_point,
-)
+from jobs.running.dataset import generate_dataset
+from jobs.running.point import count_ended, run_point
+from jobs.site.placement import Placement
 from jobs.slurm import queue
 
 if TYPE_CHECKING:
@@ -55,9 +54,8 @@ def run_job(file: str) -> None:
     begin = time.monotonic()
     stop = threading.Event()
     _listen(stop)
-    job = read_json(Path(file))
-    study = StudyFolder(Path(job["study"]))
-    site = read_job_site(job)
+    job = JobFile.read(Path(file))
+    study, site = StudyFolder(Path(job.study)), checked_site(job.site)
     restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     environment = submitit.JobEnvironment()
     place = Place(
@@ -65,15 +63,15 @@ def run_job(file: str) -> None:
         job_id=environment.job_id,
         nodes=tuple(environment.hostnames),
         restart=restart,
-        submitted=job["submitted"],
+        submitted=job.submitted,
         started=started,
     )
-    start = partial(start_ranks, site=site, placement=job["placement"])
+    start = partial(start_ranks, site=site, placement=job.placement)
     if restart:
-        _settle_earlier_runs(study, job["points"], place)
-    if source_version() != job["code"]:
+        _settle_earlier_runs(study, job.points, place)
+    if source_version() != job.code:
         raise HpcbenchError(_refuse(study, job, place))
-    seconds = job["placement"]["minutes"] * 60 - site.signal_seconds
+    seconds = job.placement.minutes * 60 - site.signal_seconds
     limit = Limit(begin + seconds, stops_ranks=False)
     # Signals are handled in the main thread only while it waits here.
     failures: list[BaseException] = []
@@ -87,57 +85,40 @@ def run_job(file: str) -> None:
         raise failures[0]
 
 
-def read_job_site(job: Mapping[str, Any]) -> "Site":
-    """Return the profile a job was submitted with; it was checked then."""
-    return cast("Site", SimpleNamespace(**job["site"]))
-
-
 def start_ranks(
     ranks: int,
     argv: Sequence[str],
     *,
     site: "Site",
-    placement: Mapping[str, int],
+    placement: Placement,
     environment: Mapping[str, str] | None = None,
     **options: Any,
 ) -> launch.Result:
     """Run a command on ranks of this allocation with the site's launcher (see launch.run)."""
-    threads = {"OMP_NUM_THREADS": str(placement["cores_per_rank"])}
+    threads = {"OMP_NUM_THREADS": str(placement.cores_per_rank)}
     grace = site.signal_seconds - LAST_SECONDS - KILL_SECONDS
     variables = launch.rank_environment(1) | threads | site.environment | dict(environment or {})
     if site.launcher == "mpirun":
         return launch.run(ranks, argv, environment=variables, grace=grace, **options)
-    command = [
-        "srun",
-        f"--ntasks={ranks}",
-        f"--nodes={min(placement['nodes'], ranks)}",
-        f"--ntasks-per-node={placement['ranks_per_node']}",
-        f"--cpus-per-task={placement['cores_per_rank']}",
-        "--kill-on-bad-exit=1",
-        # sbatch passes an allow-list on; the ranks get what this driver has.
-        "--export=ALL",
-        *([f"--gpu-bind={site.gpu_bind}"] if site.gpu_bind else []),
-        *site.launcher_options,
-        *argv,
-    ]
+    command = ranks_command(site, placement, ranks, argv)
     return launch.run(None, command, environment=variables, grace=grace, **options)
 
 
 def _work(
     study: StudyFolder,
-    job: Mapping[str, Any],
+    job: JobFile,
     place: Place,
     start: Any,
     stop: threading.Event,
     limit: Limit,
 ) -> None:
-    if not job["points"]:
-        generate_dataset(study, job["dataset"], start, place.job_id)
+    if not job.points:
+        generate_dataset(study, job.dataset, start, place.job_id)
         return
-    description = study.description()
-    points = {point["id"]: point for point in description["points"]}
-    dataset = dataset_file(study, description, job["dataset"])
-    open_points = [point for point in job["points"] if not is_done(study, point)]
+    plan = study.record()
+    points = {point.id: point for point in plan.points}
+    dataset = plan.datasets[job.dataset].file(study.runs)
+    open_points = [point for point in job.points if not study.is_done(point)]
     ended: list[str] = []
     again = False
     for identifier in open_points:
@@ -146,9 +127,9 @@ def _work(
             again = again or not stop.is_set()
             continue
         record = run_point(study, points[identifier], dataset, place, start, stop, limit)
-        if record["state"] != "done":
-            ended.append(f"{identifier}: {record['state']}: {record['reason']}")
-        again = again or _goes_on(study, record, description["resources"])
+        if record.state != "done":
+            ended.append(f"{identifier}: {record.state}: {record.reason}")
+        again = again or _goes_on(study, record, plan.resources)
     if again and not stop.is_set():
         _requeue(place.job_id)
         stop.wait(60)  # the scheduler ends this job now
@@ -179,14 +160,13 @@ def _collecting(failures: list[BaseException], function: Any) -> Any:
     return run
 
 
-def _goes_on(study: StudyFolder, record: Mapping[str, Any], resources: Mapping[str, Any]) -> bool:
+def _goes_on(study: StudyFolder, record: AttemptRecord, resources: PlannedResources) -> bool:
     """Tell whether another run of this job would bring a point further."""
-    if record["state"] == "timed out":
-        return bool(resources["split"]) and made_progress(record)
-    if record["state"] == "node failure":
-        records = read_attempts(study, record["point"])
-        lost = count_ended(records, "node failure", record["job_id"])
-        return lost <= int(resources["retries"])
+    if record.state == "timed out":
+        return resources.split and record.made_progress
+    if record.state == "node failure":
+        records = study.attempt_records(record.point)
+        return count_ended(records, "node failure", record.job_id) <= resources.retries
     return False
 
 
@@ -203,10 +183,12 @@ def _settle_earlier_runs(study: StudyFolder, points: Sequence[str], place: Place
             record = read_attempt(folder)
             # What seemed to be a crash may have been the node.
             unsettled = ("running", "interrupted", *(["failed"] if state == "node failure" else []))
-            if record.get("job_id") == place.job_id and record.get("state") in unsettled:
+            if record.job_id == place.job_id and record.state in unsettled:
                 reason = f"the job was put back into the queue after: {state}"
-                new = {"state": state, "reason": reason, "ended": record.get("updated")}
-                write_json(folder / "attempt.json", record | new)
+                settled = replace(
+                    record, state=state, reason=reason, cause=Cause.REQUEUED, ended=record.updated
+                )
+                settled.write_to(folder)
 
 
 def _last_ending(job_id: str) -> str:
@@ -221,26 +203,26 @@ def _last_ending(job_id: str) -> str:
         time.sleep(1)
 
 
-def _refuse(study: StudyFolder, job: Mapping[str, Any], place: Place) -> str:
+def _refuse(study: StudyFolder, job: JobFile, place: Place) -> str:
     """Record for every point that the code is not the one that was submitted."""
     reason = (
         "the code changed since this job was submitted; submit the study again, which gives its "
         "points new names"
     )
-    for identifier in [point for point in job["points"] if not is_done(study, point)]:
+    for identifier in [point for point in job.points if not study.is_done(point)]:
         folder = study.new_attempt(identifier)
-        record = {
-            "schema": 1,
-            "point": identifier,
-            "attempt": folder.name,
-            "state": "failed",
-            "reason": reason,
-            "job_id": place.job_id,
-            "nodes": list(place.nodes),
-            "submitted": place.submitted,
-            "started": place.started,
-            "updated": now(),
-            "ended": now(),
-        }
-        write_json(folder / "attempt.json", record)
+        AttemptRecord(
+            point=identifier,
+            attempt=folder.name,
+            state="failed",
+            reason=reason,
+            cause=Cause.CODE_CHANGED,
+            site=place.site,
+            job_id=place.job_id,
+            nodes=place.nodes,
+            submitted=place.submitted,
+            started=place.started,
+            updated=now(),
+            ended=now(),
+        ).write_to(folder)
     return reason

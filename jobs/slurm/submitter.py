@@ -6,21 +6,23 @@ starts the ranks with the site's launcher. How it gets into the queue is the mat
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hpcbench.errors import InputError, PartlyDone
-from hpcbench.run.record import write_json
-from jobs.records.study_folder import StudyFolder, now
-from jobs.records.submissions import record_submissions
-from jobs.running.dataset import dataset_mark, is_generated, read_mark
+from hpcbench.run.point import Point
+from hpcbench.run.times import now
+from jobs.records.dataset_mark import DatasetMark, mark_file, read_mark
+from jobs.records.job_file import JobFile
+from jobs.records.study_folder import StudyFolder
+from jobs.records.submissions import Submission, record_submissions
+from jobs.running.dataset import is_generated
 from jobs.site.placement import Placement, place_ranks
 from jobs.site.profile import Site
 from jobs.slurm import driver, queue
 from jobs.slurm.batch import Batch, check_commands, check_path
-
-Point = Mapping[str, Any]
 
 
 class Submitter:
@@ -41,8 +43,8 @@ class Submitter:
         self.folder = study.jobs / "slurm"
         check_path(self.folder)
         check_commands()
-        self.description = study.description()
-        self.resources = self.description["resources"]
+        self.record = study.record()
+        self.resources = self.record.resources
         self.largest = site.max_array_size or queue.max_array_size()
 
     def submit(self, points: Sequence[Point]) -> int:
@@ -54,8 +56,7 @@ class Submitter:
             The scheduler refused a job after others were accepted; those are recorded.
         """
         dependencies = {
-            key: self._dataset_job(key)
-            for key in dict.fromkeys(point["dataset"] for point in points)
+            key: self._dataset_job(key) for key in dict.fromkeys(point.dataset for point in points)
         }
         submitted = sum(1 for job in dependencies.values() if job)
         for (key, placement), groups in self._buckets(points).items():
@@ -66,12 +67,12 @@ class Submitter:
     def _buckets(self, points: Sequence[Point]) -> dict[tuple[str, Placement], list[list[Point]]]:
         """Return groups of points by what their jobs share: dataset, nodes and time."""
         buckets: dict[tuple[str, Placement], list[list[Point]]] = {}
-        for _, members in itertools.groupby(points, key=lambda point: point["group"]):
+        for _, members in itertools.groupby(points, key=lambda point: point.group):
             group = list(members)
-            ranks = max(point["ranks"] for point in group)
-            minutes = self.resources["minutes"] * len(group)
+            ranks = max(point.ranks for point in group)
+            minutes = self.resources.minutes * len(group)
             placement = place_ranks(self.resources, self.site, ranks, minutes)
-            for dataset, same in itertools.groupby(group, key=lambda point: point["dataset"]):
+            for dataset, same in itertools.groupby(group, key=lambda point: point.dataset):
                 buckets.setdefault((dataset, placement), []).append(list(same))
         return buckets
 
@@ -87,9 +88,8 @@ class Submitter:
         submitted = now()
         files = []
         for group in groups:
-            name = group[0]["id"]
-            content = {"points": [point["id"] for point in group], "dataset": key}
-            files.append(self._job_file(name, content, placement, submitted))
+            points = tuple(point.id for point in group)
+            files.append(self._job_file(points[0], points, key, placement, submitted))
         try:
             jobs = self._sbatch(files, placement, dependency)
         except InputError as error:
@@ -102,13 +102,13 @@ class Submitter:
         record_submissions(
             self.study,
             [
-                {
-                    "job_id": job,
-                    "points": [point["id"] for point in group],
-                    "submitted": submitted,
-                    "file": str(file),
-                    "nodes": placement.nodes,
-                }
+                Submission(
+                    job_id=job,
+                    points=tuple(point.id for point in group),
+                    submitted=submitted,
+                    file=str(file),
+                    nodes=placement.nodes,
+                )
                 for job, group, file in zip(jobs, groups, files, strict=True)
             ],
         )
@@ -116,34 +116,32 @@ class Submitter:
 
     def _dataset_job(self, key: str) -> str:
         """Return the job that will have generated a dataset, empty where it is there already."""
-        if is_generated(self.study, self.description, key):
+        if is_generated(self.study, self.record.datasets[key]):
             return ""
-        mark = read_mark(self.study, key)
-        job = str(mark.get("job_id", ""))
+        job = read_mark(self.study, key).job_id
         if job and job in (known := queue.look([job])) and known[job].is_live:
             return job
-        ranks, minutes = self.resources["dataset_ranks"], self.resources["dataset_minutes"]
-        placement = place_ranks(self.resources | {"gpus_per_rank": 0}, self.site, ranks, minutes)
-        file = self._job_file(f"dataset-{key}", {"points": [], "dataset": key}, placement, now())
+        ranks, minutes = self.resources.dataset_ranks, self.resources.dataset_minutes
+        placement = place_ranks(replace(self.resources, gpus_per_rank=0), self.site, ranks, minutes)
+        file = self._job_file(f"dataset-{key}", (), key, placement, now())
         (job,) = self._sbatch([file], placement, "")
-        write_json(dataset_mark(self.study, key), {"key": key, "state": "submitted", "job_id": job})
-        entry = {"job_id": job, "points": [], "dataset": key, "submitted": now(), "file": str(file)}
-        record_submissions(self.study, [entry])
+        DatasetMark(key, "submitted", job).write(mark_file(self.study, key))
+        record_submissions(self.study, [Submission(job, (), now(), str(file), dataset=key)])
         return job
 
     def _job_file(
-        self, name: str, content: Mapping[str, Any], placement: Placement, submitted: str
+        self, name: str, points: tuple[str, ...], dataset: str, placement: Placement, submitted: str
     ) -> Path:
         path = self.study.jobs / f"{name}.json"
-        common = {
-            "schema": 1,
-            "study": str(self.study.path),
-            "code": self.description["code"],
-            "site": self.site.model_dump(mode="json"),
-            "placement": placement.as_dict(),
-            "submitted": submitted,
-        }
-        write_json(path, {**common, **content})
+        JobFile(
+            study=str(self.study.path),
+            code=self.record.code,
+            site=self.site.model_dump(mode="json"),
+            placement=placement,
+            submitted=submitted,
+            points=points,
+            dataset=dataset,
+        ).write(path)
         return path
 
     def _sbatch(self, files: Sequence[Path], placement: Placement, dependency: str) -> list[str]:

@@ -1,10 +1,8 @@
 """All points of a study with their states: what status, submit and resume look at."""
 
-from typing import Any
-
+from hpcbench.run.attempt import read_attempt
 from jobs.records.study_folder import StudyFolder
 from jobs.records.submissions import latest_by_point, read_submissions
-from jobs.running.point import read_attempt
 from jobs.site.profile import read_site
 from jobs.slurm import queue
 from jobs.status.states import PointState, point_states
@@ -21,23 +19,23 @@ class Overview:
 
     def __init__(self, study: StudyFolder) -> None:
         self.study = study
-        self.description = study.description()
-        self.points: list[dict[str, Any]] = self.description["points"]
+        self.record = study.record()
+        self.points = self.record.points
         self.submissions = read_submissions(study)
 
     @property
     def uses_slurm(self) -> bool:
         """Whether any of it went to Slurm."""
-        return bool(self.submissions) and read_site(self.description["site"]).scheduler == "slurm"
+        return bool(self.submissions) and read_site(self.record.site).scheduler == "slurm"
 
     def states(self, max_age: float = 20.0) -> list[PointState]:
         """Return the state of each point; Slurm is asked when its last answer is older."""
         latest = latest_by_point(self.submissions)
         # The scheduler is asked about jobs whose points have not ended well.
         wanted = {
-            str(latest[point["id"]]["job_id"])
+            latest[point.id].job_id
             for point in self.points
-            if point["id"] in latest and not self._has_result(point["id"])
+            if point.id in latest and not self._has_result(point.id)
         }
         jobs = {}
         if wanted:
@@ -46,4 +44,4 @@ class Overview:
 
     def _has_result(self, identifier: str) -> bool:
         folders = self.study.attempts(identifier)
-        return bool(folders) and read_attempt(folders[-1]).get("state") == "done"
+        return bool(folders) and read_attempt(folders[-1]).state == "done"

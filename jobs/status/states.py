@@ -1,16 +1,19 @@
 """The state of every point, from its records first and the scheduler's hints second."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from jobs.records.study_folder import StudyFolder, now, seconds_between
-from jobs.running.attempt import read_status
-from jobs.running.point import read_attempt
+from hpcbench.run.attempt import AttemptRecord, Cause, read_attempt
+from hpcbench.run.point import Point
+from hpcbench.run.status import read_status
+from hpcbench.run.times import now, seconds_between
+from jobs.records.study_folder import StudyFolder
+from jobs.records.submissions import Submission
 from jobs.slurm.queue import STATES as ENDED
 from jobs.slurm.queue import Job
 
@@ -28,11 +31,21 @@ STATES = (
     "lost",
 )
 
+LIVE = ("pending", "running")
+"""States of points that wait or run in somebody's hands, once they are submitted."""
+
 STALE_SECONDS = 60.0
 """Age of a heartbeat from which on it is no sign of life."""
 
 UNSEEN_SECONDS = 120.0
 """Time a submitted job may take to become visible to the scheduler's commands."""
+
+
+class Code(StrEnum):
+    """What programs decide by, where the state alone does not say it."""
+
+    NONE = ""
+    NOT_SUBMITTED = "not submitted"
 
 
 @dataclass(frozen=True)
@@ -41,8 +54,8 @@ class PointState:
 
     Attributes
     ----------
-    state, reason
-        One of :data:`STATES`, and why.
+    state, reason, code
+        One of :data:`STATES`; why, in words and as a code.
     submitted
         Whether it is in the scheduler's or a runner's hands, waiting or running.
     attempt
@@ -59,8 +72,9 @@ class PointState:
     state: str
     reason: str
     submitted: bool
+    code: Code = Code.NONE
     attempt: Path | None = None
-    record: Mapping[str, Any] | None = None
+    record: AttemptRecord | None = None
     step: int | None = None
     num_steps: int | None = None
     job_id: str = ""
@@ -68,8 +82,8 @@ class PointState:
 
 def point_states(
     study: StudyFolder,
-    points: Sequence[Mapping[str, Any]],
-    submissions: Mapping[str, Mapping[str, Any]],
+    points: Iterable[Point],
+    submissions: Mapping[str, Submission],
     jobs: Mapping[str, Job],
 ) -> list[PointState]:
     """Return the state of each point.
@@ -77,51 +91,46 @@ def point_states(
     Parameters
     ----------
     submissions
-        Point → its latest submission (``job_id``, ``submitted``).
+        Point → its latest submission.
     jobs
         Job → what the scheduler says.
     """
-    return [
-        _point_state(study, point["id"], submissions.get(point["id"], {}), jobs) for point in points
-    ]
+    return [_point_state(study, point.id, submissions.get(point.id), jobs) for point in points]
 
 
 def _point_state(
-    study: StudyFolder, identifier: str, submission: Mapping[str, Any], jobs: Mapping[str, Job]
+    study: StudyFolder, identifier: str, submission: Submission | None, jobs: Mapping[str, Job]
 ) -> PointState:
     folders = study.attempts(identifier)
-    job_id = str(submission.get("job_id", ""))
+    job_id = submission.job_id if submission else ""
     job = jobs.get(job_id)
     for folder in reversed(folders):
         record = read_attempt(folder)
-        if record.get("state") == "done":
+        if record.state == "done":
             return _with(identifier, "done", "", False, folder, record)
     if not folders:
+        if submission is None:
+            code = Code.NOT_SUBMITTED
+            return PointState(identifier, "pending", code.value, False, code)
         state, reason = _before_the_first_attempt(submission, job)
-        return PointState(
-            identifier,
-            state,
-            reason,
-            state in ("pending", "running") and reason != "not submitted",
-            job_id=job_id,
-        )
+        return PointState(identifier, state, reason, state in LIVE, job_id=job_id)
     folder = folders[-1]
     record = read_attempt(folder)
-    newer = job_id and record.get("job_id") != job_id
-    if newer and str(submission.get("submitted", "")) > str(record.get("updated", "")):
+    if submission is None or record.job_id == job_id:
+        state, reason = _of_attempt(record, job)
+    elif submission.submitted > (record.updated or ""):
         # A job submitted after that attempt counts for more than the attempt.
         state, reason = _before_the_first_attempt(submission, job)
     else:
-        state, reason = _of_attempt(record, None if newer else job)
-    live = state in ("pending", "running")
-    return _with(identifier, state, reason, live, folder, record, job_id)
+        state, reason = _of_attempt(record, None)
+    return _with(identifier, state, reason, state in LIVE, folder, record, job_id)
 
 
-def _of_attempt(record: Mapping[str, Any], job: Job | None) -> tuple[str, str]:
+def _of_attempt(record: AttemptRecord, job: Job | None) -> tuple[str, str]:
     """Return the state that the newest attempt and its job stand for."""
-    state, reason = str(record.get("state", "running")), str(record.get("reason", ""))
+    state, reason = record.state, record.reason
     if job is not None and job.state == "PENDING":
-        return "pending", f"queued again ({job.reason}) after: {_ended_as(state, job)}"
+        return "pending", f"queued again ({job.reason}) after: {_ended_as(state)}"
     if job is not None and job.is_live:
         if state == "running" and _age(record) > STALE_SECONDS:
             return "running", f"no heartbeat for {_age(record):.0f} s"
@@ -141,14 +150,12 @@ def _of_attempt(record: Mapping[str, Any], job: Job | None) -> tuple[str, str]:
     return "running", ""
 
 
-def _before_the_first_attempt(submission: Mapping[str, Any], job: Job | None) -> tuple[str, str]:
-    if not submission:
-        return "pending", "not submitted"
+def _before_the_first_attempt(submission: Submission, job: Job | None) -> tuple[str, str]:
     if job is None:
-        age = seconds_between(submission.get("submitted"), now()) or 0.0
+        age = seconds_between(submission.submitted, now()) or 0.0
         if age < UNSEEN_SECONDS:
             return "pending", "submitted, not visible yet"
-        return "lost", f"job {submission.get('job_id')} is unknown to the scheduler"
+        return "lost", f"job {submission.job_id} is unknown to the scheduler"
     if job.state == "PENDING":
         if job.reason == "DependencyNeverSatisfied":
             return "failed", "its dataset could not be generated"
@@ -158,18 +165,18 @@ def _before_the_first_attempt(submission: Mapping[str, Any], job: Job | None) ->
     return ENDED.get(job.state, "lost"), f"the job ended as {job.reason} before the point began"
 
 
-def _ended_as(state: str, job: Job) -> str:
+def _ended_as(state: str) -> str:
     return "preempted or requeued" if state in ("running", "interrupted") else state
 
 
-def _age(record: Mapping[str, Any]) -> float:
-    return seconds_between(record.get("updated"), now()) or 0.0
+def _age(record: AttemptRecord) -> float:
+    return seconds_between(record.updated, now()) or 0.0
 
 
-def _is_gone(record: Mapping[str, Any]) -> bool:
+def _is_gone(record: AttemptRecord) -> bool:
     """Tell whether the process that wrote a heartbeat is no more."""
-    if record.get("host") == socket.gethostname() and isinstance(record.get("pid"), int):
-        return not psutil.pid_exists(record["pid"]) or _age(record) > STALE_SECONDS
+    if record.host == socket.gethostname() and record.pid is not None:
+        return not psutil.pid_exists(record.pid) or _age(record) > STALE_SECONDS
     return _age(record) > STALE_SECONDS
 
 
@@ -179,38 +186,36 @@ def _with(
     reason: str,
     live: bool,
     folder: Path,
-    record: Mapping[str, Any],
+    record: AttemptRecord,
     job_id: str = "",
 ) -> PointState:
-    status = {} if state == "done" else read_status(folder)
+    status = None if state == "done" else read_status(folder)
     return PointState(
         identifier,
         state,
         reason,
         live,
-        folder,
-        record,
-        status.get("step"),
-        status.get("num_steps"),
-        job_id or str(record.get("job_id", "")),
+        attempt=folder,
+        record=record,
+        step=status.step if status else None,
+        num_steps=status.num_steps if status else None,
+        job_id=job_id or record.job_id,
     )
 
 
-def bad_nodes(study: StudyFolder, points: Sequence[Mapping[str, Any]]) -> list[str]:
+def bad_nodes(study: StudyFolder, points: Sequence[Point]) -> list[str]:
     """Return nodes where two points failed, or that were lost, and where no point succeeded."""
     failed: dict[str, set[str]] = {}
     lost: set[str] = set()
     fine: set[str] = set()
     for point in points:
-        for folder in study.attempts(point["id"]):
-            record = read_attempt(folder)
-            nodes = record.get("nodes", [])
-            if record.get("state") == "done":
-                fine.update(nodes)
-            elif record.get("state") == "failed" and "wrong input" not in record.get("reason", ""):
-                for node in nodes:
-                    failed.setdefault(node, set()).add(point["id"])
-            elif record.get("state") == "node failure" and len(nodes) == 1:
-                lost.update(nodes)
+        for record in study.attempt_records(point.id):
+            if record.state == "done":
+                fine.update(record.nodes)
+            elif record.state == "failed" and record.cause != Cause.WRONG_INPUT:
+                for node in record.nodes:
+                    failed.setdefault(node, set()).add(point.id)
+            elif record.state == "node failure" and len(record.nodes) == 1:
+                lost.update(record.nodes)
     suspect = {node for node, ids in failed.items() if len(ids) > 1} | lost
     return sorted(suspect - fine)

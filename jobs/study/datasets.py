@@ -1,43 +1,17 @@
-"""The dataset of a point: generated once from its spec, found again by its content."""
+"""From [dataset] tables to planned datasets: found again by their content."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hpcbench.config.toml_text import value_text
-from hpcbench.config.tree import content_hash
+from hpcbench.config.tree import Table, content_hash
 from hpcbench.errors import InputError
 from hpcbench.run.source_version import ROOT, source_version
+from jobs.study.dataset import PlannedDataset
 from sims.generation.spec import read_spec
 
 
-@dataclass(frozen=True)
-class DatasetPlan:
-    """A dataset that points share.
-
-    Attributes
-    ----------
-    key
-        Hash of the specification and of the simulators' sources, or of a given file.
-    spec, content
-        File of the specification; what it says with the study's own values laid over it. Both
-        are empty for a file that exists.
-    path
-        The given file; empty for a dataset to be generated.
-    """
-
-    key: str
-    spec: str
-    content: dict[str, Any]
-    path: str
-
-    def file(self, runs: Path) -> Path:
-        """Return the HDF5 file, below ``runs/datasets`` when it is ours to generate."""
-        return Path(self.path) if self.path else runs / "datasets" / f"{self.key}.h5"
-
-
-class DatasetPlans:
+class DatasetPlanner:
     """Turns [dataset] tables into plans, each distinct one once.
 
     Parameters
@@ -48,16 +22,16 @@ class DatasetPlans:
 
     def __init__(self, study_file: Path) -> None:
         self.study_file = study_file
-        self._known: dict[str, DatasetPlan] = {}
+        self._known: dict[str, PlannedDataset] = {}
 
-    def plan(self, table: dict[str, Any]) -> DatasetPlan:
+    def plan(self, table: Table) -> PlannedDataset:
         """Return the plan of one [dataset] table."""
         name = content_hash(table)
         if name not in self._known:
             self._known[name] = self._plan(table)
         return self._known[name]
 
-    def _plan(self, table: dict[str, Any]) -> DatasetPlan:
+    def _plan(self, table: Table) -> PlannedDataset:
         place = f"{self.study_file}: dataset"
         given = [name for name in ("spec", "path") if table.get(name) is not None]
         if len(given) != 1:
@@ -74,10 +48,10 @@ class DatasetPlans:
                 )
             about = file.stat()
             key = content_hash([str(file), about.st_size, about.st_mtime_ns])
-            return DatasetPlan(key, "", {}, str(file))
+            return PlannedDataset(key, "", {}, str(file))
         content = read_spec(file, _options(further)).model_dump(mode="json")
         key = content_hash([content, source_version(("sims",))])
-        return DatasetPlan(key, str(file), content, "")
+        return PlannedDataset(key, str(file), content, "")
 
     def _find(self, name: str, place: str) -> Path:
         if "\0" in name or "\n" in name:
@@ -90,7 +64,7 @@ class DatasetPlans:
         raise InputError(f"{place}: no readable file {name!r}; looked for {looked}")
 
 
-def _options(table: dict[str, Any], prefix: str = "") -> list[str]:
+def _options(table: Table, prefix: str = "") -> list[str]:
     """Return a table as ``--a.b=value`` words with values as TOML writes them."""
     words: list[str] = []
     for key, value in table.items():

@@ -9,7 +9,7 @@ import mpi4py
 
 mpi4py.rc.initialize = False
 
-from hpcbench.config.tree import Config, content_hash  # noqa: E402
+from hpcbench.config.tree import Config, Table, content_hash  # noqa: E402, Table
 from hpcbench.errors import InputError, nearest  # noqa: E402
 from hpcbench.training.run_config import RunConfig  # noqa: E402
 
@@ -22,9 +22,9 @@ OPEN = ("model.options.", "train.options.", "dataset.")
 
 
 @cache
-def defaults() -> dict[str, Any]:
+def defaults() -> Table:
     """Return every field of the sections as ``section.field`` with its default."""
-    values: dict[str, Any] = {}
+    values: Table = {}
     for section in SECTIONS:
         for name, field in section_class(section).model_fields.items():
             if name == "options" or field.is_required():
@@ -80,9 +80,9 @@ def resolve(name: str, place: str, used: Iterable[str] = ()) -> str:
     )
 
 
-def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
+def flatten(table: Table, prefix: str) -> Table:
     """Return a nested table as dotted names; lists and empty tables are values."""
-    flat: dict[str, Any] = {}
+    flat: Table = {}
     for key, value in table.items():
         if isinstance(value, dict) and value:
             flat |= flatten(value, f"{prefix}{key}.")
@@ -91,9 +91,9 @@ def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
     return flat
 
 
-def nest(flat: dict[str, Any], section: str) -> dict[str, Any]:
+def nest(flat: Table, section: str) -> Table:
     """Return one section's dotted names as a nested table."""
-    table: dict[str, Any] = {}
+    table: Table = {}
     start = f"{section}."
     for name, value in flat.items():
         if name.startswith(start):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hpcbench.config.tree import Config, read_config
+from hpcbench.config.tree import Config, Table, read_config
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -60,11 +60,11 @@ class Case(Config):
     """
 
     name: str = Field(min_length=1)
-    dataset: dict[str, Any] = Field(default_factory=dict)
-    model: dict[str, Any] = Field(default_factory=dict)
-    embedding: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
-    forecast: dict[str, Any] = Field(default_factory=dict)
+    dataset: Table = Field(default_factory=dict)
+    model: Table = Field(default_factory=dict)
+    embedding: Table = Field(default_factory=dict)
+    train: Table = Field(default_factory=dict)
+    forecast: Table = Field(default_factory=dict)
 
 
 class Axes(Config):
@@ -212,11 +212,11 @@ class Study(Config):
     """A study file. Its sections [dataset] to [forecast] are those of a training run."""
 
     study: StudySection
-    dataset: dict[str, Any]
-    model: dict[str, Any] = Field(default_factory=dict)
-    embedding: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
-    forecast: dict[str, Any] = Field(default_factory=dict)
+    dataset: Table
+    model: Table = Field(default_factory=dict)
+    embedding: Table = Field(default_factory=dict)
+    train: Table = Field(default_factory=dict)
+    forecast: Table = Field(default_factory=dict)
     axes: Axes = Field(default_factory=Axes)
     derived: dict[str, str] = Field(default_factory=dict)
     scaling: Scaling | None = None

@@ -2,21 +2,19 @@
 
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from hpcbench.config.tree import canonical_json
 from hpcbench.errors import InputError
-
-if TYPE_CHECKING:
-    from jobs.study.points import Point
+from hpcbench.run.point import Point
 
 
 def ordered(
-    points: "list[Point]",
+    points: list[Point],
     order: Literal["blocked", "randomised", "abba"],
     seed: int,
     compare: str | None,
-) -> "list[Point]":
+) -> list[Point]:
     """Return the points in the order they are to run, each with its group numbered.
 
     A block holds every combination once. ``abba`` makes one group of all repeats of the two
@@ -36,7 +34,7 @@ def ordered(
     return [replace(point, group=number) for number, point in enumerate(flat)]
 
 
-def _alternating(points: "list[Point]", compare: str) -> "list[Point]":
+def _alternating(points: list[Point], compare: str) -> list[Point]:
     groups: dict[str, dict[int, list[Point]]] = {}
     for point in points:
         rest = {name: value for name, value in point.varied.items() if name != compare}

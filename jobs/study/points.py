@@ -3,15 +3,17 @@
 import itertools
 from collections import ChainMap
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcbench.config.tree import canonical_json, content_hash, validate
+from hpcbench.config.tree import Table, canonical_json, content_hash, validate
 from hpcbench.errors import InputError
+from hpcbench.run.point import Point
 from hpcbench.run.source_version import source_version
 from hpcbench.training.run_config import RunConfig
-from jobs.study.datasets import DatasetPlan, DatasetPlans
+from jobs.study.dataset import PlannedDataset
+from jobs.study.datasets import DatasetPlanner
 from jobs.study.expressions import Expression
 from jobs.study.fields import SECTIONS, defaults, flatten, nest, resolve, section_class, value_key
 from jobs.study.file import Case, Scaling, Study
@@ -22,45 +24,12 @@ CASE = "case"
 
 
 @dataclass(frozen=True)
-class Point:
-    """One run of a study.
-
-    Attributes
-    ----------
-    id
-        Hash of the resolved configuration, the dataset, the ranks, the repeat and the code.
-    config
-        Resolved configuration: seed, dataset, model, train, forecast.
-    ranks, repeat
-        Number of ranks; number of the repeat, from 0.
-    varied
-        The fields in which the points of this study differ, for people; of a case, its name.
-    dataset
-        Key of the dataset.
-    group
-        Points of one group run one after another in one allocation.
-    """
-
-    id: str
-    config: dict[str, Any]
-    ranks: int
-    repeat: int
-    varied: dict[str, Any]
-    dataset: str
-    group: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the point as plain data."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class Plan:
     """All points of a study in the order they are to run, and their datasets by key."""
 
     study: Study
     points: list[Point]
-    datasets: dict[str, DatasetPlan]
+    datasets: dict[str, PlannedDataset]
     code: str
 
 
@@ -86,10 +55,10 @@ class _Expansion:
     def __init__(self, study: Study, study_file: Path, num_repeats: int) -> None:
         self.study, self.file, self.num_repeats = study, study_file, num_repeats
         self.code = source_version()
-        self.datasets: dict[str, DatasetPlan] = {}
-        self._dataset_plans = DatasetPlans(study_file)
-        self._sections: dict[str, dict[str, Any]] = {}
-        self.base: dict[str, Any] = {"seed": study.study.seed}
+        self.datasets: dict[str, PlannedDataset] = {}
+        self._dataset_plans = DatasetPlanner(study_file)
+        self._sections: dict[str, Table] = {}
+        self.base: Table = {"seed": study.study.seed}
         for section in ("dataset", *SECTIONS):
             self.base |= flatten(getattr(study, section), f"{section}.")
         self.by_case: set[str] = set()
@@ -124,9 +93,9 @@ class _Expansion:
             points += repeats
         return points
 
-    def _axes(self) -> list[list[dict[str, Any]]]:
+    def _axes(self) -> list[list[Table]]:
         """Return one list of assignments for each axis of the product."""
-        axes: list[list[dict[str, Any]]] = []
+        axes: list[list[Table]] = []
         taken: set[str] = set()
 
         def take(name: str, place: str) -> str:
@@ -152,21 +121,21 @@ class _Expansion:
             axes.append([{"ranks": ranks} for ranks in self.study.scaling.ranks])
         return axes
 
-    def _case(self, case: Case) -> dict[str, Any]:
+    def _case(self, case: Case) -> Table:
         """Return the fields that a case sets, by full name."""
-        fields: dict[str, Any] = {}
+        fields: Table = {}
         for section in ("dataset", *SECTIONS):
             fields |= flatten(getattr(case, section), f"{section}.")
         return {self._name(name, f"axes.case {case.name}"): fields[name] for name in fields}
 
-    def _combinations(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    def _combinations(self) -> Iterator[tuple[Table, Table]]:
         start = self.base | {"ranks": self.study.resources.ranks}
         for parts in itertools.product(*self.axes):
             chosen = {name: value for part in parts for name, value in part.items()}
             varied = {name: chosen[name] for name in chosen if name not in self.by_case}
             yield start | chosen, varied
 
-    def _repeats(self, values: dict[str, Any], varied: dict[str, Any], place: str) -> list[Point]:
+    def _repeats(self, values: Table, varied: Table, place: str) -> list[Point]:
         """Return all repeats of one combination; only the seed differs between them."""
         ranks, seed = values["ranks"], values["seed"]
         for name, value in (("ranks", ranks), ("seed", seed)):
@@ -191,7 +160,7 @@ class _Expansion:
             )
         return points
 
-    def _section(self, section: str, values: dict[str, Any], place: str) -> dict[str, Any]:
+    def _section(self, section: str, values: Table, place: str) -> Table:
         """Return one checked section; equal ones are checked once."""
         table = nest(values, section)
         key = f"{section}{canonical_json(table)}"
@@ -236,7 +205,7 @@ class _Expansion:
         names = self.study.scaling.fixed if self.study.scaling else []
         return {name: (self._expression(name, "scaling.fixed"), []) for name in names}
 
-    def _check_fixed(self, fixed: dict[str, Any], known: Any, place: str) -> None:
+    def _check_fixed(self, fixed: Table, known: Any, place: str) -> None:
         for name, (expression, seen) in fixed.items():
             value = expression(known)
             key = value_key(value)
@@ -248,6 +217,6 @@ class _Expansion:
                     f"points, and it is {seen[0][1]} at {seen[0][2]}"
                 )
 
-    def _place(self, varied: dict[str, Any]) -> str:
+    def _place(self, varied: Table) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in varied.items())
         return f"{self.file}: point ({shown})" if shown else str(self.file)

@@ -1,16 +1,17 @@
 """Studies with a stand-in for training that takes milliseconds, and a stand-in for Slurm."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpcbench.config.tree import validate
+from hpcbench.run.attempt import AttemptRecord
 from jobs.records.study_folder import StudyFolder
+from jobs.records.submissions import Submission
 from jobs.study.file import Study
 from jobs.study.points import plan_study
 
@@ -80,7 +81,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[StudyFolder, str
     def argv(*arguments: str | Path) -> list[str]:
         return [sys.executable, "-S", str(FAKE_TRAIN), *(str(word) for word in arguments)]
 
-    monkeypatch.setattr("jobs.running.attempt.hpcbench_argv", argv)
+    monkeypatch.setattr("jobs.launch.command.hpcbench_argv", argv)
     monkeypatch.setattr(
         "jobs.launch.mpirun.find_launcher", lambda: str(FAKE_TRAIN.with_name("fake_mpirun"))
     )
@@ -128,6 +129,12 @@ def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     return FakeSlurm(folder)
 
 
-def write_attempt(folder: Path, record: Mapping[str, Any]) -> None:
+def write_attempt(folder: Path, **known: Any) -> None:
+    """Write the record of an attempt."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "attempt.json").write_text(json.dumps(dict(record)))
+    AttemptRecord(point=folder.parent.name, attempt=folder.name, **known).write_to(folder)
+
+
+def submission(job_id: str, point: str, submitted: str) -> Submission:
+    """Return the submission of one point."""
+    return Submission(job_id, (point,), submitted, file="")

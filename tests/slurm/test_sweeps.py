@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from jobs.launch.launch import hpcbench_argv
+from jobs.launch.command import hpcbench_argv
 
 from .cluster import NODES, Cluster
 from .conftest import User

@@ -1,7 +1,7 @@
 """Lorenz-96 and Kuramoto–Sivashinsky: forecasts over space and time, spectra, exponents."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -9,7 +9,7 @@ from pydantic import Field
 from analysis.plots.style import Picture
 from analysis.records.series import read_forecasts
 from analysis.report.pictures import climate_pictures, error_picture, example_pictures
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.errors import HpcbenchError
 from jobs.gallery.examples import Made
 from jobs.gallery.spectra import Spectra, model_exponents, system_exponents
@@ -68,7 +68,7 @@ class Settings(Config):
     spectrum_steps: OneEach = (4000, 16_000)
 
 
-QUICK: dict[str, Any] = {
+QUICK: Table = {
     "steps": [5, 5], "exponents": [2, 2], "exponent_time": 0.2, "initial_conditions": 2,
     "horizon": 1.0, "spectrum_steps": [50, 50],
 }  # fmt: skip

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.models.gated.stepped_lstm import GatedOptions, LSTMLayer
 from hpcbench.models.initialisation import start_recurrent
 from hpcbench.models.simple.elman import ElmanLayer, ElmanOptions
@@ -44,7 +44,7 @@ class Settings(Config):
     seed: int = Field(1, ge=0)
 
 
-QUICK: dict[str, Any] = {"hidden": 8, "lags": 40, "rows": 4}
+QUICK: Table = {"hidden": 8, "lags": 40, "rows": 4}
 
 
 def gradient_norms(layer: Layer, inputs: Tensor, num_lags: int, seed: int = 0) -> Array:

@@ -1,13 +1,11 @@
 """The six regimes of the logistic map."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
 from sims.systems.maps.logistic_map import LogisticMap, LogisticMapParameters
@@ -35,7 +33,7 @@ class Settings(Config):
     transient: int = Field(20_000, ge=0)
 
 
-QUICK: dict[str, Any] = {"transient": 2_000}
+QUICK: Table = {"transient": 2_000}
 
 
 def orbit(rate: float, start: float, num_iterations: int) -> Array:

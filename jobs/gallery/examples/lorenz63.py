@@ -1,13 +1,11 @@
 """The Lorenz attractor, learned by a recurrent network."""
 
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
 from analysis import plots
 from analysis.records.series import read_forecasts
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.errors import HpcbenchError
 from hpcbench.run.record import read_json
 from jobs.gallery.examples import Made
@@ -37,7 +35,7 @@ class Settings(Config):
     seed: int = Field(1, ge=0)
 
 
-QUICK: dict[str, Any] = {"samples": 1500, "steps": 20, "spectrum_steps": 100, "exponent_time": 1.0}
+QUICK: Table = {"samples": 1500, "steps": 20, "spectrum_steps": 100, "exponent_time": 1.0}
 
 
 def make(settings: Settings, workshop: Workshop) -> Made:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.models.simple.elman import Elman, ElmanLayer, ElmanOptions
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
@@ -44,7 +44,7 @@ class Settings(Config):
     seed: int = Field(1, ge=0)
 
 
-QUICK: dict[str, Any] = {"num_steps": 200, "training_steps": 60, "iterations": 3}
+QUICK: Table = {"num_steps": 200, "training_steps": 60, "iterations": 3}
 
 
 class Oscillator(nn.Module):

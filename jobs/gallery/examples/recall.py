@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.console import progress
 from hpcbench.models import cell_class
 from jobs.gallery.examples import Made
@@ -51,7 +50,7 @@ class Settings(Config):
     seed: int = Field(1, ge=0)
 
 
-QUICK: dict[str, Any] = {"lags": [4, 12], "steps": 10, "hidden": 4}
+QUICK: Table = {"lags": [4, 12], "steps": 10, "hidden": 4}
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Contestant:
 
     label: str
     cell: str
-    options: Callable[[int], dict[str, Any]]
+    options: Callable[[int], Table]
 
 
 CONTESTANTS = (

@@ -1,7 +1,6 @@
 """Recurrent networks on their own: they oscillate, settle, or are chaotic."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.forecasting.model_lyapunov import Map, lyapunov_spectrum
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
@@ -55,7 +54,7 @@ class Settings(Config):
         return self
 
 
-QUICK: dict[str, Any] = {"units": 20, "networks": 2, "transient": 50, "measured": 100,
+QUICK: Table = {"units": 20, "networks": 2, "transient": 50, "measured": 100,
                          "gains": [0.5, 1.0, 1.5], "drawn_network": 1}  # fmt: skip
 
 DRAWN_GAINS = (0.5, 1.0, 1.5)

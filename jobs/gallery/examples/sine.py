@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.models import cell_class
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
@@ -45,7 +44,7 @@ class Settings(Config):
     seed: int = Field(1, ge=0)
 
 
-QUICK: dict[str, Any] = {"epochs": 2, "hidden": 8, "num_samples": 200, "num_training": 160}
+QUICK: Table = {"epochs": 2, "hidden": 8, "num_samples": 200, "num_training": 160}
 
 
 class WindowNetwork(nn.Module):

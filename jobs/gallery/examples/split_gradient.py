@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from analysis.plots.panels import Curve, Panel, panels
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.console import progress
 from hpcbench.data.dataset import Dataset, open_dataset
 from hpcbench.data.windows import RowRandom, read_windows
@@ -56,7 +55,7 @@ class Settings(Config):
     seed: int = Field(1, ge=0)
 
 
-QUICK: dict[str, Any] = {"hidden": 4, "windows": [1, 4], "window": 4, "probes": 2, "batch": 2,
+QUICK: Table = {"hidden": 4, "windows": [1, 4], "window": 4, "probes": 2, "batch": 2,
                          "steps": 4, "measure_every": 2}  # fmt: skip
 
 

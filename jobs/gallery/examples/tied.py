@@ -1,14 +1,13 @@
 """What sharing weights over time is worth: the unfolded network, tied and untied."""
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from pydantic import Field
 
 from analysis.plots.dots import dot_plot
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
 
@@ -35,7 +34,7 @@ class Settings(Config):
     seeds: list[int] = Field(default_factory=lambda: [1, 2, 3], min_length=2)
 
 
-QUICK: dict[str, Any] = {"steps": 3, "seeds": [1, 2], "hidden": 4, "window": 4}
+QUICK: Table = {"steps": 3, "seeds": [1, 2], "hidden": 4, "window": 4}
 
 
 def losses(run: Path) -> tuple[float, float]:

@@ -1,11 +1,9 @@
 """Gated cells against each other: equal steps, several seeds."""
 
-from typing import Any
-
 from pydantic import Field
 
 from analysis.plots.dots import dot_plot, few_runs_interval
-from hpcbench.config.tree import Config
+from hpcbench.config.tree import Config, Table
 from hpcbench.run.record import read_json
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
@@ -39,7 +37,7 @@ class Settings(Config):
     horizon: float = Field(6.0, gt=0)
 
 
-QUICK: dict[str, Any] = {"steps": 2, "seeds": [1, 2], "hidden": 4, "initial_conditions": 2,
+QUICK: Table = {"steps": 2, "seeds": [1, 2], "hidden": 4, "initial_conditions": 2,
                          "horizon": 0.5}  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from hpcbench.errors import InputError, PartlyDone
 from jobs.commands import resume, submit
 from jobs.records.study_folder import StudyFolder
 
+from ..conftest import write_attempt
+
 STUDY = """
 [study]
 name = "typed"
@@ -69,8 +71,8 @@ def test_what_failed_is_named_and_left_to_resume(
     overrides = ["--resources.retries", "0"]
     submit.command(arguments(typed, overrides=overrides))
     study = StudyFolder(typed.parent / "runs" / "typed")
-    point = study.description()["points"][0]["id"]
-    (study.attempts(point)[0] / "attempt.json").write_text('{"state": "failed", "reason": "x"}')
+    point = study.record().points[0].id
+    write_attempt(study.attempts(point)[0], state="failed", reason="x")
     capsys.readouterr()
     assert submit.command(arguments(typed, overrides=overrides)) == 0
     assert "not done: 1 failed" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from hpcbench.run.source_version import source_version
 from jobs.commands import doctor
 from jobs.doctor import site_check, site_doctor, trial
 from jobs.doctor.finding import Finding
+from jobs.site.placement import Placement
 from jobs.site.profile import Site
 
 from ..conftest import FakeSlurm
@@ -170,6 +171,15 @@ def test_without_a_job_nothing_is_submitted(
     assert slurm.scripts() == []
 
 
+PLACEMENT = Placement(
+    ranks=2,
+    nodes=1,
+    ranks_per_node=2,
+    cores_per_rank=1,
+    gpus_per_rank=1,
+    gpus_per_node=2,
+    minutes=6,
+)
 RANK = {
     "host": "n1", "mpi": 2, "horovod": 1.0, "token": "t", "gpus": 1, "time": 100.0,
 }  # fmt: skip
@@ -193,10 +203,10 @@ def test_what_ranks_see_is_judged(
 ) -> None:
     here = {"code": source_version()}
     (tmp_path / "ranks.json").write_text(json.dumps([RANK | here, RANK | here | change]))
-    driver = {"began": 10.0, "ended": 20.0, "host": "n1", "variables": {}, "given": ["A"], **here}
-    (tmp_path / "driver.json").write_text(json.dumps(driver))
-    placement = {"ranks": 2, "nodes": 1, "gpus_per_rank": 1}
-    job = {"site": {"environment": {}}, "placement": placement, "token": "t", "submitted": 9.0}
+    answer = trial.DriverAnswer(10.0, 20.0, "n1", source_version(), variables={}, given=("A",))
+    answer.write(tmp_path / trial.DRIVER_FILE)
+    site = {"environment": {}, "launcher": "mpirun"}
+    job = trial.TrialJob(site, PLACEMENT, "t", submitted=9.0)
     found = {f.name: f for f in trial.judge_trial(tmp_path, job) if f.status != "pass"}
     assert {key: finding.status for key, finding in found.items()} == (
         {name: status} if name else {}
@@ -205,13 +215,12 @@ def test_what_ranks_see_is_judged(
 
 
 def test_ranks_that_do_not_start_are_a_finding(tmp_path: Path) -> None:
-    driver = {
-        "began": 0.0, "ended": 1.0, "host": "n1", "variables": {"A": None}, "given": [],
-        "code": source_version(), "problem": "no slots",
-    }  # fmt: skip
-    (tmp_path / "driver.json").write_text(json.dumps(driver))
+    answer = trial.DriverAnswer(
+        0.0, 1.0, "n1", source_version(), variables={"A": None}, given=(), problem="no slots"
+    )
+    answer.write(tmp_path / trial.DRIVER_FILE)
     site = {"environment": {"A": "1"}, "launcher": "mpirun"}
-    job = {"site": site, "placement": {"ranks": 2}, "token": "t", "submitted": 9.0}
+    job = trial.TrialJob(site, PLACEMENT, "t", submitted=9.0)
     found = {f.name: f.status for f in trial.judge_trial(tmp_path, job)}
     assert found["ranks"] == "fail"
     assert found["job_environment"] == "warn"

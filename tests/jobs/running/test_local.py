@@ -5,18 +5,19 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hpcbench.errors import InputError, PartlyDone
+from hpcbench.run.attempt import read_attempt
+from hpcbench.run.point import Point
 from jobs.commands import cancel, resume, status
-from jobs.commands.submit import hand_over
+from jobs.commands.submit import hand_over, report_counts
 from jobs.records.study_folder import StudyFolder
 from jobs.running import attempt
 from jobs.running.local import Cores, LocalRunner
-from jobs.running.point import read_attempt
 from jobs.site.profile import read_site
 from jobs.status.overview import Overview
 from jobs.status.states import PointState
@@ -25,8 +26,8 @@ Behave = Callable[[StudyFolder, str, str], None]
 Make = Callable[..., StudyFolder]
 
 
-def points(study: StudyFolder) -> list[dict[str, Any]]:
-    return list(study.description()["points"])
+def points(study: StudyFolder) -> list[Point]:
+    return list(study.record().points)
 
 
 def run_one(study: StudyFolder) -> PointState:
@@ -45,7 +46,9 @@ def test_all_points_run_and_a_second_time_nothing_does(
     make_study: Make, fake_training: Behave, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = make_study(repeat={"min": 3})
-    assert hand_over(study, points(study), read_site("local"), True) == 0
+    counts = hand_over(study, points(study), read_site("local"))
+    assert counts == {"done": 6}
+    assert report_counts(study, counts, True) == 0
     assert json.loads(capsys.readouterr().out)["results"] == [
         {"name": "done", "value": 6, "unit": "points"}
     ]
@@ -61,14 +64,14 @@ def test_all_points_run_and_a_second_time_nothing_does(
     )
     assert resume.command(arguments) == 0
     assert "nothing to submit" in capsys.readouterr().err
-    assert all(len(study.attempts(point["id"])) == 1 for point in points(study))
+    assert all(len(study.attempts(point.id)) == 1 for point in points(study))
 
 
 def test_a_rank_killed_by_the_kernel_ran_out_of_memory(
     one: StudyFolder, fake_training: Behave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (point,) = points(one)
-    fake_training(one, point["id"], "killed")
+    fake_training(one, point.id, "killed")
     assert run_one(one).state == "failed"
     counts = iter([3, 4])
     monkeypatch.setattr(attempt, "out_of_memory_kills", lambda: next(counts))
@@ -93,7 +96,7 @@ def test_every_ending_has_its_state_and_reason(
     one: StudyFolder, fake_training: Behave, behaviour: str, state: str, reason: str
 ) -> None:
     (point,) = points(one)
-    fake_training(one, point["id"], behaviour)
+    fake_training(one, point.id, behaviour)
     found = run_one(one)
     assert found.state == state
     assert reason in found.reason
@@ -106,53 +109,53 @@ def test_a_crash_is_tried_again_from_the_checkpoint(
 ) -> None:
     study = make_study(axes={}, resources={"retries": 1})
     (point,) = points(study)
-    fake_training(study, point["id"], "crash-once")
+    fake_training(study, point.id, "crash-once")
     assert run_one(study).state == "done"
-    first, second = study.attempts(point["id"])
-    assert read_attempt(first)["state"] == "failed"
+    first, second = study.attempts(point.id)
+    assert read_attempt(first).state == "failed"
     assert "from step 20" in (second / "log.txt").read_text()
-    assert read_attempt(second)["continues"] == "a1"
+    assert read_attempt(second).continues == "a1"
 
 
 def test_retries_are_bounded(make_study: Make, fake_training: Behave) -> None:
     study = make_study(axes={}, resources={"retries": 2})
     (point,) = points(study)
-    fake_training(study, point["id"], "crash")
+    fake_training(study, point.id, "crash")
     assert run_one(study).state == "failed"
-    assert len(study.attempts(point["id"])) == 3
+    assert len(study.attempts(point.id)) == 3
 
 
 def test_what_diverged_starts_afresh(one: StudyFolder, fake_training: Behave) -> None:
     (point,) = points(one)
-    fake_training(one, point["id"], "diverge")
+    fake_training(one, point.id, "diverge")
     run_one(one)
-    fake_training(one, point["id"], "done")
+    fake_training(one, point.id, "done")
     assert run_one(one).state == "done"
-    assert read_attempt(one.attempts(point["id"])[-1])["continues"] is None
+    assert read_attempt(one.attempts(point.id)[-1]).continues is None
 
 
 def test_work_longer_than_the_limit_is_split(
     one: StudyFolder, fake_training: Behave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (point,) = points(one)
-    fake_training(one, point["id"], "slow")
+    fake_training(one, point.id, "slow")
     runner = LocalRunner(one, read_site("local"), [0])
-    runner.resources = runner.resources | {"minutes": 1.5 / 60}
+    runner.resources = replace(runner.resources, minutes=1.5 / 60)
     runner.run(points(one))
-    folders = one.attempts(point["id"])
+    folders = one.attempts(point.id)
     assert len(folders) > 1
-    states = [read_attempt(folder)["state"] for folder in folders]
+    states = [read_attempt(folder).state for folder in folders]
     assert states == ["timed out"] * (len(folders) - 1) + ["done"]
-    steps = [read_attempt(folder)["first_step"] for folder in folders]
+    steps = [read_attempt(folder).first_step for folder in folders]
     assert steps == sorted(set(steps))
 
 
 def test_without_split_it_stays_timed_out(make_study: Make, fake_training: Behave) -> None:
     study = make_study(axes={}, resources={"split": False})
     (point,) = points(study)
-    fake_training(study, point["id"], "slow")
+    fake_training(study, point.id, "slow")
     runner = LocalRunner(study, read_site("local"), [0])
-    runner.resources = runner.resources | {"minutes": 1 / 60}
+    runner.resources = replace(runner.resources, minutes=1 / 60)
     assert runner.run(points(study)) == {"timed out": 1}
 
 
@@ -161,7 +164,7 @@ def test_cancel_stops_and_resume_finishes(
 ) -> None:
     study = make_study(repeat={"min": 2})
     for point in points(study):
-        fake_training(study, point["id"], "slow")
+        fake_training(study, point.id, "slow")
     place = {"study": str(study.path), "out": study.runs, "json": False}
 
     def cancel_soon() -> None:
@@ -172,7 +175,7 @@ def test_cancel_stops_and_resume_finishes(
     thread = threading.Thread(target=cancel_soon)
     thread.start()
     with pytest.raises(PartlyDone, match="interrupted"):
-        hand_over(study, points(study), read_site("local"), False)
+        report_counts(study, hand_over(study, points(study), read_site("local")), False)
     thread.join()
     states = [state.state for state in Overview(study).states()]
     assert "cancelled" in states
@@ -185,9 +188,8 @@ def test_cancel_stops_and_resume_finishes(
 def test_an_attempt_whose_writer_is_gone_is_lost(one: StudyFolder, fake_training: Behave) -> None:
     (point,) = points(one)
     run_one(one)
-    folder = one.attempts(point["id"])[-1]
-    record = read_attempt(folder) | {"state": "running", "pid": 2**22 + 1}
-    (folder / "attempt.json").write_text(json.dumps(record))
+    folder = one.attempts(point.id)[-1]
+    replace(read_attempt(folder), state="running", pid=2**22 + 1).write_to(folder)
     (state,) = Overview(one).states()
     assert (state.state, state.submitted) == ("lost", False)
     assert run_one(one).state == "done"
@@ -197,8 +199,7 @@ def test_two_jobs_never_share_an_attempt(one: StudyFolder) -> None:
     (point,) = points(one)
     made: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: made.append(one.new_attempt(point["id"])))
-        for _ in range(20)
+        threading.Thread(target=lambda: made.append(one.new_attempt(point.id))) for _ in range(20)
     ]
     for thread in threads:
         thread.start()
@@ -224,7 +225,7 @@ def test_several_points_run_at_a_time(
 ) -> None:
     study = make_study(repeat={"min": 2})
     for point in points(study):
-        fake_training(study, point["id"], "slow")
+        fake_training(study, point.id, "slow")
     begin = time.monotonic()
     monkeypatch.setattr(attempt, "POLL_SECONDS", 0.05)
     LocalRunner(study, read_site("local"), [0, 0, 0, 0]).run(points(study))
@@ -235,7 +236,7 @@ def test_status_shows_reasons_and_the_log(
     one: StudyFolder, fake_training: Behave, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (point,) = points(one)
-    fake_training(one, point["id"], "input")
+    fake_training(one, point.id, "input")
     run_one(one)
     arguments = argparse.Namespace(study="test", out=one.runs, watch=False, all=False, json=False)
     assert status.command(arguments) == 0
@@ -255,14 +256,14 @@ def test_no_repeats_are_added_where_the_step_time_is_known_well(
 ) -> None:
     study = make_study(repeat={"min": 6, "max": 9, "half_width": 0.05})
     for point in points(study):
-        if point["varied"]["train.backend"] == "mpi":
-            fake_training(study, point["id"], "steady")
+        if point.varied["train.backend"] == "mpi":
+            fake_training(study, point.id, "steady")
     arguments = argparse.Namespace(
         study="test", out=study.runs, site=None, also=[], exclude=[], repeat=True, json=False
     )
     for _ in range(2):
         resume.command(arguments)
-    backends = [point["varied"]["train.backend"] for point in points(study)]
+    backends = [point.varied["train.backend"] for point in points(study)]
     assert (backends.count("mpi"), backends.count("ddp")) == (6, 9)
 
 

@@ -15,8 +15,12 @@ import pytest
 
 from hpcbench.config.tree import validate
 from hpcbench.errors import EnvironmentLacks, InputError, PartlyDone
+from hpcbench.run.attempt import Cause, read_attempt
+from hpcbench.run.point import Point
+from hpcbench.run.times import now
 from jobs.commands import cancel, status
-from jobs.records.study_folder import StudyFolder, now
+from jobs.records.job_file import JobFile
+from jobs.records.study_folder import StudyFolder
 from jobs.records.submissions import read_submissions, record_submissions
 from jobs.site.profile import Site, read_site
 from jobs.slurm import driver, queue
@@ -25,7 +29,7 @@ from jobs.slurm.submitter import Submitter
 from jobs.status.overview import Overview
 from jobs.status.states import PointState, bad_nodes
 
-from ..conftest import FakeSlurm, write_attempt
+from ..conftest import FakeSlurm, submission, write_attempt
 
 Make = Callable[..., StudyFolder]
 SITE = Site(scheduler="slurm", launcher="srun", max_array_size=1000)
@@ -35,8 +39,8 @@ NASTY = [
 ]  # fmt: skip
 
 
-def points(study: StudyFolder) -> list[dict[str, Any]]:
-    return list(study.description()["points"])
+def points(study: StudyFolder) -> list[Point]:
+    return list(study.record().points)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +139,8 @@ def test_arrays_are_cut_and_chained_to_the_dataset(
     assert sorted(sizes) == [(2, "1"), (2, "1"), (2, "2"), (8, "1"), (8, "1"), (8, "2")]
     assert "%3\n" in arrays[0]
     entries = read_submissions(study)
-    assert len({point for entry in entries for point in entry["points"]}) == 30
-    assert [entry["job_id"] for entry in entries[:3]] == ["101", "102_0", "102_1"]
+    assert len({point for entry in entries for point in entry.points}) == 30
+    assert [entry.job_id for entry in entries[:3]] == ["101", "102_0", "102_1"]
 
 
 def test_a_job_sees_the_allowed_variables_only(
@@ -227,10 +231,10 @@ def test_state_of_a_point(
 ) -> None:
     study = make_study(site="slurm", axes={})
     (point,) = points(study)
-    record_submissions(study, [{"job_id": "5", "points": [point["id"]], "submitted": now()}])
+    record_submissions(study, [submission("5", point.id, now())])
     if record:
-        content = {"state": record, "job_id": "5", "updated": now(), "host": "elsewhere"}
-        write_attempt(study.point(point["id"]) / "a1", content)
+        known = {"state": record, "job_id": "5", "updated": now(), "host": "elsewhere"}
+        write_attempt(study.point(point.id) / "a1", **known)
     fake_slurm.says("squeue", queue + "\n")
     fake_slurm.says("sacct", accounting + "\n")
     (found,) = Overview(study).states(max_age=0)
@@ -244,13 +248,13 @@ def test_a_local_resume_counts_for_more_than_the_job_before_it(
     study = make_study(site="slurm", axes={})
     (point,) = points(study)
     earlier = "2026-01-01T00:00:00+00:00"
-    record_submissions(study, [{"job_id": "5", "points": [point["id"]], "submitted": earlier}])
+    record_submissions(study, [submission("5", point.id, earlier)])
     record = {"state": "failed", "reason": "hung", "job_id": "local-1", "updated": now()}
-    write_attempt(study.point(point["id"]) / "a1", record)
+    write_attempt(study.point(point.id) / "a1", **record)
     fake_slurm.says("sacct", "5|TIMEOUT|n1|||\n")
     (found,) = Overview(study).states(max_age=0)
     assert (found.state, found.reason) == ("failed", "hung")
-    record_submissions(study, [{"job_id": "6", "points": [point["id"]], "submitted": now()}])
+    record_submissions(study, [submission("6", point.id, now())])
     fake_slurm.says("squeue", "6|PENDING|Priority|\n")
     (found,) = Overview(study).states(max_age=0)
     assert (found.state, found.reason, found.submitted) == ("pending", "Priority", True)
@@ -262,14 +266,14 @@ def test_silence_of_heartbeat_and_scheduler_is_a_loss(
     study = make_study(site="slurm", axes={})
     (point,) = points(study)
     old = "2026-01-01T00:00:00+00:00"
-    record_submissions(study, [{"job_id": "5", "points": [point["id"]], "submitted": old}])
+    record_submissions(study, [submission("5", point.id, old)])
 
     def state() -> PointState:
         return Overview(study).states(max_age=0)[0]
 
     assert state().state == "lost"
     record = {"state": "running", "job_id": "5", "updated": old, "host": "elsewhere"}
-    write_attempt(study.point(point["id"]) / "a1", record)
+    write_attempt(study.point(point.id) / "a1", **record)
     assert state().state == "lost"
     fake_slurm.says("squeue", "5|RUNNING|None|n1\n")
     assert state().state == "running"
@@ -284,12 +288,9 @@ def test_status_of_a_thousand_points_is_quick(
     )
     everything = points(study)
     for number, point in enumerate(everything[:600]):
-        content = {"state": "done" if number < 500 else "running", "updated": now(), "job_id": "5"}
-        write_attempt(study.point(point["id"]) / "a1", content)
-    entries = [
-        {"job_id": f"5_{i}", "points": [point["id"]], "submitted": now()}
-        for i, point in enumerate(everything)
-    ]
+        state = "done" if number < 500 else "running"
+        write_attempt(study.point(point.id) / "a1", state=state, updated=now(), job_id="5")
+    entries = [submission(f"5_{i}", point.id, now()) for i, point in enumerate(everything)]
     record_submissions(study, entries)
     fake_slurm.says("squeue", "5_[500-599]|RUNNING|None|n1\n5_[600-999]|PENDING|Priority|\n")
     arguments = argparse.Namespace(study="many", out=study.runs, watch=False, all=False, json=True)
@@ -311,14 +312,14 @@ def test_cancel_names_the_jobs(make_study: Make, fake_slurm: FakeSlurm) -> None:
 
 def test_bad_nodes(make_study: Make) -> None:
     study = make_study(repeat={"min": 2})
-    one, two, three, four = (study.point(point["id"]) for point in points(study))
-    write_attempt(one / "a1", {"state": "failed", "nodes": ["n1"], "reason": "exit code 1"})
+    one, two, three, four = (study.point(point.id) for point in points(study))
+    write_attempt(one / "a1", state="failed", nodes=("n1",), reason="exit code 1")
     assert bad_nodes(study, points(study)) == []
-    write_attempt(two / "a1", {"state": "failed", "nodes": ["n1"], "reason": "hung"})
-    write_attempt(three / "a1", {"state": "node failure", "nodes": ["n2"]})
-    write_attempt(four / "a1", {"state": "failed", "nodes": ["n3"], "reason": "wrong input: x"})
+    write_attempt(two / "a1", state="failed", nodes=("n1",), reason="hung")
+    write_attempt(three / "a1", state="node failure", nodes=("n2",))
+    write_attempt(four / "a1", state="failed", nodes=("n3",), cause=Cause.WRONG_INPUT)
     assert bad_nodes(study, points(study)) == ["n1", "n2"]
-    write_attempt(four / "a2", {"state": "done", "nodes": ["n1"]})
+    write_attempt(four / "a2", state="done", nodes=("n1",))
     assert bad_nodes(study, points(study)) == ["n2"]
 
 
@@ -327,11 +328,12 @@ def test_a_requeued_job_settles_how_its_earlier_run_ended(
 ) -> None:
     study = make_study(site="slurm", axes={})
     (point,) = points(study)
-    folder = study.point(point["id"]) / "a1"
-    write_attempt(folder, {"state": "running", "job_id": "5_2", "updated": now()})
+    folder = study.point(point.id) / "a1"
+    write_attempt(folder, state="running", job_id="5_2", updated=now())
     fake_slurm.says("sacct", "5_1|FAILED|n1|||\n5_2|PREEMPTED|n1|||\n5_2|RUNNING|n1|||\n")
-    driver._settle_earlier_runs(study, [point["id"]], driver.Place("slurm", job_id="5_2"))
-    assert json.loads((folder / "attempt.json").read_text())["state"] == "preempted"
+    driver._settle_earlier_runs(study, [point.id], driver.Place("slurm", job_id="5_2"))
+    record = read_attempt(folder)
+    assert (record.state, record.cause) == ("preempted", Cause.REQUEUED)
 
 
 def test_the_driver_of_a_job_imports_nothing_heavy() -> None:
@@ -350,8 +352,8 @@ def test_changed_code_is_refused_when_the_job_starts(
     Submitter(study, SITE).submit(points(study))
     (entry,) = read_submissions(study)
     monkeypatch.setattr(driver, "source_version", lambda: "another")
-    place = driver.Place("slurm", job_id=entry["job_id"])
-    job = json.loads(Path(entry["file"]).read_text())
+    place = driver.Place("slurm", job_id=entry.job_id)
+    job = JobFile.read(Path(entry.file))
     assert "submit the study again" in driver._refuse(study, job, place)
     (state,) = Overview(study).states(max_age=0)
     assert state.state == "failed"

@@ -293,7 +293,7 @@ def test_configurations_written_for_the_points_are_read_back_the_same(tmp_path: 
         config = read_config(RunConfig, folder.point(point.id) / "config.toml")
         assert config.model_dump(mode="json")["train"] == point.config["train"]
         assert config.seed == point.config["seed"]
-    assert [p["id"] for p in folder.description()["points"]] == [p.id for p in plan_.points]
+    assert [p.id for p in folder.record().points] == [p.id for p in plan_.points]
 
 
 scalars = (
@@ -331,12 +331,13 @@ def test_plan_shows_commands_and_cost(capsys: pytest.CaptureFixture[str], tmp_pa
     eight = [row for row in document["results"] if row["ranks"] == 8]
     assert eight[0]["nodes"] == 2
     assert eight[0]["value"] == pytest.approx(2 * 0.5)
-    assert eight[0]["command"][:2] == ["srun", "--mpi=pmix"]
+    assert eight[0]["command"][0] == "srun"
+    assert "--mpi=pmix" in eight[0]["command"]
     assert list(tmp_path.iterdir()) == []
     arguments.json = False
     assert plan.command(arguments) == 0
     captured = capsys.readouterr()
-    assert captured.out.count("hpcbench train") == plan.SHOWN
+    assert captured.out.count("hpcbench.cli train") == plan.SHOWN
     assert "nothing was submitted" in captured.err
 
 

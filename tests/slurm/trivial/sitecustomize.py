@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 if "submitit.core._submit" in sys.orig_argv:
-    import jobs.running.attempt
+    import jobs.launch.command
 
     FAKE = Path(__file__).resolve().parents[2] / "jobs" / "fake_train.py"
 
     def argv(*arguments: str | Path) -> list[str]:
         return [sys.executable, "-S", "-E", str(FAKE), *(str(word) for word in arguments)]
 
-    jobs.running.attempt.hpcbench_argv = argv
+    jobs.launch.command.hpcbench_argv = argv
