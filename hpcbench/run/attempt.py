@@ -49,7 +49,7 @@ class AttemptRecord(Document):
     continues, first_step, last_step
         The attempt whose checkpoint this one goes on from, and the steps it began and ended with.
     submitted, started, launched, updated, ended
-        Times of the job and of the attempt, as :func:`hpcbench.run.times.now` writes them.
+        Times of the job and of the attempt, as :func:`hpcbench.run.timing.now` writes them.
     exit_code
         Of the launcher.
     times

@@ -1,9 +1,10 @@
-"""Energy counters and memory of this process; the clock of every timing.
+"""Clocks, times as records write them, and the energy and memory of this process.
 
-Times are wall-clock seconds from :func:`clock`, a monotonic counter of sub-microsecond
+Timings are wall-clock seconds from :func:`clock`, a monotonic counter of sub-microsecond
 resolution that costs tens of nanoseconds to read.
 """
 
+import datetime
 import resource
 import time
 from pathlib import Path
@@ -11,6 +12,19 @@ from pathlib import Path
 clock = time.perf_counter
 
 RAPL = Path("/sys/class/powercap")
+
+
+def now() -> str:
+    """Return the time in UTC to the millisecond, in ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def seconds_between(begin: str | None, end: str | None) -> float | None:
+    """Return the seconds from one recorded time to another, None where one is missing."""
+    if not begin or not end:
+        return None
+    parse = datetime.datetime.fromisoformat
+    return (parse(end) - parse(begin)).total_seconds()
 
 
 def peak_memory_bytes() -> int:

@@ -18,7 +18,7 @@ from hpcbench.run.attempt import AttemptRecord, Cause
 from hpcbench.run.point import Point
 from hpcbench.run.record import read_json
 from hpcbench.run.status import read_status
-from hpcbench.run.times import now, seconds_between
+from hpcbench.run.timing import now, seconds_between
 from jobs.launch.command import train_argv
 from jobs.launch.launch import Result
 from jobs.launch.memory import out_of_memory_kills

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpcbench.errors import HpcbenchError
-from hpcbench.run.times import now
+from hpcbench.run.timing import now
 from jobs.launch.command import hpcbench_argv
 from jobs.records.dataset_mark import DatasetMark, mark_file, read_mark
 from jobs.records.study_folder import StudyFolder

@@ -13,7 +13,7 @@ from hpcbench.console import message, progress
 from hpcbench.errors import HpcbenchError
 from hpcbench.run.attempt import AttemptRecord
 from hpcbench.run.point import Point
-from hpcbench.run.times import now
+from hpcbench.run.timing import now
 from jobs.launch import launch
 from jobs.launch.child import GRACE_SECONDS
 from jobs.records.study_folder import StudyFolder

@@ -22,7 +22,7 @@ import submitit
 from hpcbench.errors import HpcbenchError, PartlyDone
 from hpcbench.run.attempt import AttemptRecord, Cause, read_attempt
 from hpcbench.run.source_version import source_version
-from hpcbench.run.times import now
+from hpcbench.run.timing import now
 from jobs.launch import launch
 from jobs.launch.child import KILL_SECONDS
 from jobs.launch.command import ranks_command

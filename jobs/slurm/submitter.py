@@ -13,7 +13,7 @@ from typing import Any
 
 from hpcbench.errors import InputError, PartlyDone
 from hpcbench.run.point import Point
-from hpcbench.run.times import now
+from hpcbench.run.timing import now
 from jobs.records.dataset_mark import DatasetMark, mark_file, read_mark
 from jobs.records.job_file import JobFile
 from jobs.records.study_folder import StudyFolder

@@ -11,7 +11,7 @@ import psutil
 from hpcbench.run.attempt import AttemptRecord, Cause, read_attempt
 from hpcbench.run.point import Point
 from hpcbench.run.status import read_status
-from hpcbench.run.times import now, seconds_between
+from hpcbench.run.timing import now, seconds_between
 from jobs.records.study_folder import StudyFolder
 from jobs.records.submissions import Submission
 from jobs.slurm.queue import STATES as ENDED

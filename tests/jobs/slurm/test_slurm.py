@@ -17,7 +17,7 @@ from hpcbench.config.tree import validate
 from hpcbench.errors import EnvironmentLacks, InputError, PartlyDone
 from hpcbench.run.attempt import Cause, read_attempt
 from hpcbench.run.point import Point
-from hpcbench.run.times import now
+from hpcbench.run.timing import now
 from jobs.commands import cancel, status
 from jobs.records.job_file import JobFile
 from jobs.records.study_folder import StudyFolder
