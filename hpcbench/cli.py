@@ -13,8 +13,8 @@ import traceback
 from typing import Any, NoReturn
 
 from hpcbench import __version__
-from hpcbench.console import launched_rank
 from hpcbench.errors import HpcbenchError, InputError, nearest
+from hpcbench.parallel.environment import launched_rank
 
 COMMANDS = {
     "doctor": ("jobs.commands.doctor", "what this machine has, what is missing and how to get it"),

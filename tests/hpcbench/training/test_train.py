@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.setup.environment import launch_environment
+from hpcbench.parallel.mpirun import find_launcher, launch_environment
 
 Spec = Callable[..., Path]
 
@@ -117,10 +116,8 @@ def test_stopping_early_follows_the_longer_schedule(tmp_path: Path, train_spec: 
 
 
 def start(arguments: list[str], ranks: int = 1) -> subprocess.Popen[str]:
-    mpirun = Path(sys.executable).parent / "mpirun"
-    launcher = str(mpirun) if mpirun.exists() else str(shutil.which("mpirun"))
     return subprocess.Popen(
-        [launcher, "-n", str(ranks), sys.executable, "-m", "hpcbench.cli", *arguments],
+        [str(find_launcher()), "-n", str(ranks), sys.executable, "-m", "hpcbench.cli", *arguments],
         env={**os.environ, **launch_environment(), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from torch import Tensor
 from hpcbench.data.windows import RowRandom
 from hpcbench.models import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods import method_class
 from hpcbench.training.methods.method import Method
 
