@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,25 @@ def set_up(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 # ------------------------------------------------------------------------------ the environment
+def test_every_dependency_is_needed() -> None:
+    """What a user installs, some source imports."""
+    text = "\n".join(
+        path.read_text()
+        for package in ("hpcbench", "sims", "jobs", "analysis")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    requirements = map(Requirement, importlib.metadata.requires("hpcbench-suite") or [])
+    wanted = {canonicalize_name(r.name) for r in requirements if r.marker is None}
+    modules: dict[str, list[str]] = {}
+    for module, owners in importlib.metadata.packages_distributions().items():
+        for owner in owners:
+            modules.setdefault(canonicalize_name(owner), []).append(module)
+    assert wanted
+    for name in wanted:
+        words = "|".join(re.escape(module) for module in modules[name])
+        assert re.search(rf"\b(import|from)\b.*\b({words})\b", text), name
+
+
 def test_every_dependency_imports(tmp_path: Path) -> None:
     requirements = map(Requirement, importlib.metadata.requires("hpcbench-suite") or [])
     wanted = {
