@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_kernels.py [--rounds N] [--json]
 
 Runs on one core. Times are CPU seconds, so that other jobs on the core count as little as they
-can. Contenders that are not installed are left out: torch comes with the package,
-exponax, numba and reservoirpy with the extra "baselines". Each precision runs in a process of its own,
-because JAX fixes its default precision for the whole process.
+can. Contenders that are not installed are left out: torch comes with the package, exponax, numba
+and reservoirpy with the extra "baselines". Each precision runs in a process of its own, because JAX
+fixes its default precision for the whole process.
 """
 
 import argparse
