@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from analysis.plots.dots import dot_plot, few_runs_interval
+from analysis.plots.dots import dot_plot
+from analysis.statistics.intervals import few_runs_interval
 from hpcbench.config.tree import Config
 from hpcbench.run.record import read_json
 from jobs.gallery.examples import Made
