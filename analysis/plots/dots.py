@@ -2,33 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.plots.style import Picture, canvas, legend, point_style
-from analysis.statistics.intervals import Interval
+from analysis.statistics.intervals import few_runs_interval
 
 Groups = Mapping[str, Sequence[float]]
 """Label of a row → one value per run."""
-
-
-def few_runs_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    r"""Return the mean with Student's interval.
-
-    .. math::
-
-        \bar x \pm t_{n-1} \, s / \sqrt n
-
-    The one to use for a handful of runs, where resampling has nothing to resample. Without
-    bounds for fewer than two runs.
-    """
-    x = np.asarray(values, dtype=float)
-    mean, n = float(x.mean()), len(x)
-    if n < 2:
-        return Interval(mean, np.nan, np.nan, n)
-    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1) * x.std(ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - reach, mean + reach, n)
 
 
 def dot_plot(

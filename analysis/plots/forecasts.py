@@ -158,7 +158,7 @@ def nrmse_over_time(
 def quartiles(nrmse: Array) -> tuple[Array, Array, Array]:
     """Return the quartiles over initial conditions; an exploded forecast counts as infinite."""
     finite = np.where(np.isfinite(nrmse), nrmse, np.inf)
-    # "nearest" ranks avoid inf − inf where some forecasts have exploded.
+    # Measured values alone avoid inf − inf where some forecasts have exploded.
     low, middle, high = np.quantile(finite, [0.25, 0.5, 0.75], axis=0, method="nearest")
     return tuple(np.where(np.isinf(q), np.nan, q) for q in (low, middle, high))  # type: ignore[return-value]
 

@@ -1,8 +1,7 @@
 """Run records of any number of studies in one tidy frame; what failed or is missing stays in it.
 
-A run directory is one that holds one of :data:`MARKS`. Whatever state it is in, it
-becomes exactly one row: a record that cannot be read is a row with the state
-``unreadable`` and a reason, never an exception.
+Whatever state a run directory is in, it becomes exactly one row: a record that cannot be read is a
+row with the state ``unreadable`` and a reason, never an exception.
 """
 
 import gc
@@ -17,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.records.cache import CONTAINER, OPEN, Folder, load, settled_stamp, store
+from analysis.records.cache import OPEN, Folder, load, store
 from analysis.records.descriptions import table
-from analysis.records.rows import Gathered, describe, read_document, read_run
+from analysis.records.documents import read_document
+from analysis.records.rows import Gathered, describe, read_run
+from analysis.records.search import walk
 from hpcbench.errors import InputError, nearest
-
-MARKS = ("result.json", "run.json", "status.json", "attempt.json")
-"""A directory that holds one of these is a run directory."""
 
 COLUMNS = (
     "study",
@@ -170,66 +168,6 @@ def check_path(path: Path) -> None:
         f"{path}: no such directory{nearest(path.name, siblings)}; "
         "give a run directory, a study or a folder of runs"
     )
-
-
-def walk(
-    root: str, known: Mapping[str, Folder], directories: dict[str, Folder]
-) -> Iterator[tuple[str, set[str] | None]]:
-    """Yield every run directory under ``root`` with its files, or with None if it is as known.
-
-    Below a run directory only ``forecasts/NAME`` is searched: the rest belongs to the run.
-
-    Parameters
-    ----------
-    known
-        Directories as they were when the cache was written.
-    directories
-        Filled with every directory as it is now, in the order of the search.
-    """
-    pending = [root]
-    while pending:
-        directory = pending.pop()
-        try:
-            changed = os.stat(directory).st_mtime_ns  # noqa: PTH116 (see records.read_document)
-            before = known.get(directory)
-            if before is not None and before.is_as_before(directory, changed):
-                folder = before
-                if folder.record != CONTAINER:
-                    yield directory, None
-            else:
-                folder, files = look(directory, changed)
-                if folder.record != CONTAINER:
-                    yield directory, files
-        except OSError:
-            continue  # a folder without permission holds no run that could be read
-        directories[directory] = folder
-        if folder.names:
-            pending += [f"{directory}/{name}" for name in reversed(folder.names.split("/"))]
-
-
-def look(directory: str, changed: int) -> tuple[Folder, set[str]]:
-    """Return a directory as it is now, and the names of its files that matter."""
-    try:  # a run that has ended is known by its result; its other files need not be listed
-        record = settled_stamp(directory)
-    except FileNotFoundError:
-        return look_closely(directory, changed)
-    names = "forecasts" if os.path.isdir(f"{directory}/forecasts") else ""  # noqa: PTH112
-    return Folder(changed, names, record), {"result.json"}
-
-
-def look_closely(directory: str, changed: int) -> tuple[Folder, set[str]]:
-    """Return a directory without result as it is now, and the names of its files."""
-    files: set[str] = set()
-    names: list[str] = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                files.add(entry.name)
-            elif entry.name[0] != ".":
-                names.append(entry.name)
-    if files.isdisjoint(MARKS):
-        return Folder(changed, "/".join(sorted(names)), CONTAINER), files
-    return Folder(changed, "forecasts" if "forecasts" in names else "", OPEN), files
 
 
 def read_study(root: Path) -> tuple[dict[str, Any], str]:

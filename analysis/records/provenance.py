@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.rows import read_document
+from analysis.records.documents import read_document
 
 PER_RANK = {"rank", "binding"}
 """Facts that differ between the ranks of every run and so tell nothing about a run."""

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.descriptions import number
-from analysis.records.rows import read_document
+from analysis.records.documents import read_document
 
 PHASES = ("queue", "launch", "init", "run")
 

@@ -6,19 +6,19 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.findings import Study
+from analysis.report.findings import Findings
 from analysis.report.formatting import number_text
 from analysis.tables.quality import quality_sentences
 
 
-def answers(study: Study) -> list[str]:
-    """Return the findings of a study as sentences, the most wanted first."""
-    frame = study.collection.frame
-    scored = skilled(study.accuracy)
+def answers(findings: Findings) -> list[str]:
+    """Return the findings as sentences, the most wanted first."""
+    frame = findings.collection.frame
+    scored = skilled(findings.accuracy)
     sentences = [forecast_sentence(group) for _, group in scored.groupby("system")]
-    sentences += scaling_sentences(study.scaling)
-    sentences += quality_sentences(study.to_target, study.collection.studies)
-    sentences = sentences or base_sentences(study.scaling)
+    sentences += scaling_sentences(findings.scaling)
+    sentences += quality_sentences(findings.to_target, findings.collection.studies)
+    sentences = sentences or base_sentences(findings.scaling)
     if not sentences:
         sentences.append(
             "No finished run was found, so there is nothing to conclude."

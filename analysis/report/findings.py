@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.commands.compare import DEFAULT_MARGIN, Pair, judge
 from analysis.records.collect import Collection, collect
-from analysis.records.lyapunov import SystemSpectrum, spectrum_of
+from analysis.records.lyapunov_spectra import SystemSpectrum, spectrum_of
 from analysis.records.timeline import attempt_table
 from analysis.statistics.fitting import Fit
 from analysis.tables.accuracy import accuracy_table
@@ -27,14 +26,15 @@ from analysis.tables.fits import (
 )
 from analysis.tables.fractions import fraction_table
 from analysis.tables.quality import COSTS, quality_table, runs_to_target
-from analysis.tables.ranking import method_ranks, pareto_front, score_correlations
+from analysis.tables.ranking import method_ranking, pareto_front, score_correlations
 from analysis.tables.scaling import scaling_table
 from analysis.tables.timings import timing_table
 from analysis.tables.variants import with_variants
+from analysis.tables.verdicts import DEFAULT_MARGIN, Pair, judge
 
 
 @dataclass(frozen=True)
-class Study:
+class Findings:
     """The runs and all tables made of them.
 
     Attributes
@@ -48,7 +48,7 @@ class Study:
     spectra
         Lyapunov spectra of the systems, as far as they were given.
     accuracy, scaling, points, fit_rows, projected, fractions, baselines, quality, to_target,
-    timings, ranks, correlations, back_ends, attempts, allreduce
+    timings, ranking, correlations, back_ends, attempts, allreduce
         The tables.
     """
 
@@ -68,7 +68,7 @@ class Study:
     quality: pd.DataFrame
     to_target: pd.DataFrame
     timings: pd.DataFrame
-    ranks: pd.DataFrame
+    ranking: pd.DataFrame
     correlations: pd.DataFrame
     back_ends: pd.DataFrame
     attempts: pd.DataFrame
@@ -79,7 +79,7 @@ def analyse(
     paths: Sequence[Path | str],
     project: int | None = None,
     spectra: Sequence[SystemSpectrum] = (),
-) -> Study:
+) -> Findings:
     """Read the runs under ``paths`` and compute every table.
 
     Parameters
@@ -107,7 +107,7 @@ def analyse(
     to_target = runs_to_target(curves, collection.studies)
     add_costs(accuracy, collection.frame, to_target)
     scaling, fractions = scaling_table(curves), fraction_table(curves)
-    return Study(
+    return Findings(
         collection=collection,
         curves=curves,
         fits=fits,
@@ -124,7 +124,7 @@ def analyse(
         quality=quality_table(curves, to_target, collection.studies),
         to_target=to_target,
         timings=timing_table(curves),
-        ranks=method_ranks(accuracy),
+        ranking=method_ranking(accuracy),
         correlations=score_correlations(collection.frame),
         back_ends=back_end_table(curves),
         attempts=attempt_table(collection.frame.head(MAX_SERIES)),

@@ -1,6 +1,6 @@
 """Which pictures a report shows: the best run of each system, and curves that belong together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,11 @@ import pandas as pd
 
 from analysis import plots
 from analysis.plots.style import Picture, file_name
-from analysis.records.lyapunov import SystemSpectrum, spectrum_of
+from analysis.records.lyapunov_spectra import SystemSpectrum, spectrum_of
 from analysis.records.series import Forecasts, Training, read_forecasts, read_training
 from analysis.records.timeline import spans
-from analysis.report.findings import Study
+from analysis.report.findings import Findings
+from analysis.report.labels import distinct, labels, systems
 from analysis.tables.climate import LEAST_SAMPLES, spatial_spectrum
 from analysis.tables.fits import CurveFits, law_curves
 from analysis.tables.ranking import pareto_front
@@ -31,53 +32,11 @@ MAX_SEARCHED = 200
 MAX_GROUPS = 3
 """Scaling curves that get pictures of their own."""
 
-LABEL_COLUMNS = ("model", "method", "variant", "backend", "ranks", "seed")
 
-Read = list[tuple[dict[Any, Any], Any]]
-
-
-def distinct(group: pd.DataFrame) -> pd.DataFrame:
-    """Return one run of each kind: repeats of a run would only draw the same curve again."""
-    first = group.drop_duplicates(subset=[*LABEL_COLUMNS, "config_hash"])
-    return first if len(first) > 1 else group
-
-
-def labels(group: pd.DataFrame) -> list[str]:
-    """Return a short label per run: only what differs between them, else the run's name."""
-    differing = [name for name in LABEL_COLUMNS if group[name].nunique(dropna=False) > 1]
-    made = [" ".join(words(row, differing)) for row in group.to_dict("records")]
-    if len(group) == 1:
-        row = group.iloc[0]
-        return [" ".join(words(row, ["model", "method", "variant"])) or str(row["run"])]
-    if len(set(made)) == len(made):
-        return made
-    return [f"{label} {run}".strip() for label, run in zip(made, group["run"], strict=True)]
-
-
-def words(row: Any, names: list[str]) -> Iterator[str]:
-    """Yield the values of some columns as words of a label."""
-    for name in names:
-        value = row[name]
-        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
-            continue
-        if name == "ranks":
-            yield f"{value:.0f} rank" + ("s" if value > 1 else "")
-        else:
-            yield f"seed {value:.0f}" if name == "seed" else str(value)
-
-
-def systems(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the finished runs of each system, the best scored first."""
-    for system, group in study.collection.done.groupby("system", sort=True):
-        if "metric.vpt_mean" in group:
-            group = group.sort_values("metric.vpt_mean", ascending=False, kind="stable")
-        yield str(system), group
-
-
-def forecast_pictures(study: Study) -> list[Picture]:
+def forecast_pictures(findings: Findings) -> list[Picture]:
     """Return, per system, the best run over space and time, errors, spectra and attractors."""
     pictures: list[Picture] = []
-    for system, group in systems(study):
+    for system, group in systems(findings):
         read: list[tuple[dict[Any, Any], Forecasts]] = []
         for record in distinct(group).head(MAX_SEARCHED).to_dict("records"):
             forecasts, _ = read_forecasts(str(record["path"]))
@@ -91,7 +50,7 @@ def forecast_pictures(study: Study) -> list[Picture]:
             pictures += [*example_pictures(system, found), error_picture(system, found)]
             pictures += climate_pictures(system, found)
             best = read[0][0]
-            truth = spectrum_of(study.spectra, best["system"], best["parameters"])
+            truth = spectrum_of(findings.spectra, best["system"], best["parameters"])
             pictures += exponent_picture(system, truth, found)
     return pictures
 
@@ -166,10 +125,10 @@ def climate_pictures(system: str, found: Mapping[str, Forecasts]) -> list[Pictur
     ]  # fmt: skip
 
 
-def skill_pictures(study: Study) -> list[Picture]:
+def skill_pictures(findings: Findings) -> list[Picture]:
     """Return skill against cost of each system with several scored runs."""
     pictures = []
-    accuracy = study.accuracy[study.accuracy["state"] == "done"]
+    accuracy = findings.accuracy[findings.accuracy["state"] == "done"]
     for system, group in accuracy.groupby("system", sort=True):
         scored = group.dropna(subset=["vpt_mean", "training_seconds"])
         if len(scored) < 2:
@@ -199,9 +158,9 @@ def typical_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["on_front", "vpt_mean"], ascending=False).head(MAX_LABELS)
 
 
-def scaling_pictures(study: Study) -> list[Picture]:
+def scaling_pictures(findings: Findings) -> list[Picture]:
     """Return time and efficiency against ranks, and what explains them."""
-    measured = study.scaling[study.scaling["step_seconds"].notna()]
+    measured = findings.scaling[findings.scaling["step_seconds"].notna()]
     if measured.empty:
         return []
     keys = ["study", "group", "backend"]
@@ -210,26 +169,26 @@ def scaling_pictures(study: Study) -> list[Picture]:
     title = "Scaling"
     if len(drawn) < len(curves):
         title += f" (the first {len(drawn)} of {len(curves)} curves)"
-    kept, points = (rows.merge(drawn, on=keys) for rows in (measured, study.points))
+    kept, points = (rows.merge(drawn, on=keys) for rows in (measured, findings.points))
     laws = None
-    if len(study.fits) == 1:  # bands of several curves over each other cannot be read
-        laws = law_curves(study.fits[0], study.project)
+    if len(findings.fits) == 1:  # bands of several curves over each other cannot be read
+        laws = law_curves(findings.fits[0], findings.project)
     pictures = [plots.scaling(kept, points, laws, title=title)]
-    pictures += [picture for found in study.fits[:MAX_GROUPS] for picture in fit_pictures(found)]
-    for place, (_, rows) in enumerate(study.fractions.groupby(keys, sort=False, dropna=False)):
+    pictures += [picture for found in findings.fits[:MAX_GROUPS] for picture in fit_pictures(found)]
+    for place, (_, rows) in enumerate(findings.fractions.groupby(keys, sort=False, dropna=False)):
         if rows["ranks"].nunique() > 1 and place < MAX_GROUPS:
             what = f"{rows['label'].iloc[0]}, {rows['backend'].iloc[0]}"
             pictures.append(
                 plots.fractions(rows, name=file_name(f"fractions_{place}_{what}"),
                                 title=f"{what}: where a step goes")
             )  # fmt: skip
-    for place, (_, rows) in enumerate(study.quality.groupby(keys, sort=False, dropna=False)):
+    for place, (_, rows) in enumerate(findings.quality.groupby(keys, sort=False, dropna=False)):
         if rows["e_tts"].notna().sum() > 1 and place < MAX_GROUPS:
             pictures.append(plots.time_to_quality(rows, name=file_name(f"time_to_quality_{place}")))
-    if len(study.back_ends):
-        pictures.append(forest_picture(study.back_ends))
-    for backend, timed in study.allreduce.groupby("backend", sort=False):
-        law = next(iter(study.allreduce_fits.get(str(backend), [])), None)
+    if len(findings.back_ends):
+        pictures.append(forest_picture(findings.back_ends))
+    for backend, timed in findings.allreduce.groupby("backend", sort=False):
+        law = next(iter(findings.allreduce_fits.get(str(backend), [])), None)
         pictures.append(
             plots.allreduce(timed, law, name=file_name(f"allreduce_{backend}"),
                             title=f"{backend}: allreduce in the jobs, before their first step")
@@ -252,28 +211,28 @@ def fit_pictures(found: CurveFits) -> list[Picture]:
     return [plots.residuals(found.shown, name=name)] if len(found.shown) else []
 
 
-def run_pictures(study: Study) -> list[Picture]:
+def run_pictures(findings: Findings) -> list[Picture]:
     """Return loss curves, the ranks of the widest run, and the jobs over time."""
     pictures: list[Picture] = []
-    for system, group in systems(study):
+    for system, group in systems(findings):
         pictures += loss_picture(system, group)
-    widest = widest_run(study)
+    widest = widest_run(findings)
     if widest is not None:
         name, seconds = widest
         pictures.append(plots.rank_heat_map(seconds, title=f"Step time of every rank ({name})"))
-    if len(study.attempts) > 1:
-        shown, title = study.attempts.head(MAX_ROWS), "Jobs over time"
-        if len(shown) < len(study.attempts):
-            title += f" (the first {len(shown)} of {len(study.attempts)})"
+    if len(findings.attempts) > 1:
+        shown, title = findings.attempts.head(MAX_ROWS), "Jobs over time"
+        if len(shown) < len(findings.attempts):
+            title += f" (the first {len(shown)} of {len(findings.attempts)})"
         pictures.append(plots.gantt(spans(shown), title=title))
     return pictures
 
 
-def widest_run(study: Study) -> tuple[str, Any] | None:
+def widest_run(findings: Findings) -> tuple[str, Any] | None:
     """Return name and (step, rank) times of the run with the most ranks, if it has several."""
     runs = [
         (name, training.after_warm_up(training.step_seconds))
-        for curve in study.curves
+        for curve in findings.curves
         for cell in curve.cells.values()
         for name, training in zip(cell.names, cell.trainings, strict=True)
         if training.step_seconds.ndim == 2 and training.step_seconds.shape[1] > 1

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.records import provenance
 from analysis.records.collect import Collection
-from analysis.records.lyapunov import read_spectrum
+from analysis.records.lyapunov_spectra import read_spectrum
 from analysis.report.answer import answers
 from analysis.report.findings import analyse
 from analysis.report.formatting import write_table
@@ -126,18 +126,18 @@ def write_report(
     """
     if project is not None and project < 1:
         raise InputError(f"--project {project}: expected a number of ranks, at least 1")
-    study = analyse(paths, project, [read_spectrum(path) for path in lyapunov])
-    collection = study.collection
+    findings = analyse(paths, project, [read_spectrum(path) for path in lyapunov])
+    collection = findings.collection
     out = Path(paths[0]) / "report" if out is None else out
     described: Mapping[str, Any] = next(
         (s["study"] for s in collection.studies.values() if s.get("study")), {}
     )
     title = title or str(described.get("name") or " and ".join(collection.studies))
     question = question or str(described.get("question") or "")
-    answer = answers(study)
-    shown = sections(study)
+    answer = answers(findings)
+    shown = sections(findings)
     try:
-        files = write_files(out, study.accuracy, study.scaling, shown)
+        files = write_files(out, findings.accuracy, findings.scaling, shown)
         page = out / "index.html"
         page.write_text(
             render_page(
@@ -162,8 +162,8 @@ def write_report(
     return Report(
         page=page,
         files=[page, summary, *files],
-        accuracy=study.accuracy,
-        scaling=study.scaling,
+        accuracy=findings.accuracy,
+        scaling=findings.scaling,
         answer=answer,
         num_done=len(collection.done),
         num_records=len(collection.frame),

@@ -6,8 +6,23 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.plots.style import Picture
-from analysis.report.findings import Study
-from analysis.report.formatting import Column, numeric, plain, ranged, whole
+from analysis.report.columns import (
+    ACCURACY,
+    ATTEMPTS,
+    BACK_ENDS,
+    BASELINES,
+    CORRELATIONS,
+    FITS,
+    FRACTIONS,
+    METHODS,
+    PROJECTION,
+    QUALITY,
+    SCALING,
+    TIMINGS,
+    UNFINISHED,
+)
+from analysis.report.findings import Findings
+from analysis.report.formatting import Column
 from analysis.report.pictures import (
     forecast_pictures,
     run_pictures,
@@ -15,112 +30,6 @@ from analysis.report.pictures import (
     skill_pictures,
 )
 from analysis.tables.fits import MAX_CURVES
-
-ACCURACY = (
-    plain("run"), plain("system"), plain("model"), plain("method"), plain("variant", "settings"),
-    plain("backend"), whole("ranks"),
-    ranged("vpt", "VPT mean (95 % interval), Lyapunov times", "vpt_mean"),
-    numeric("vpt_median", "VPT median"), numeric("vpt_censored_share", "censored share"),
-    whole("n", "initial conditions"), numeric("vpt_persistence", "VPT of persistence"),
-    numeric("vpt_climatology", "VPT of climatology"),
-    numeric("nrmse_ratio_persistence_0.5", "error / persistence at 0.5"),
-    numeric("nrmse_ratio_climatology_0.5", "error / climatology at 0.5"),
-    numeric("nrmse_0.25", "NRMSE at 0.25"), numeric("nrmse_0.5", "NRMSE at 0.5"),
-    numeric("nrmse_1", "NRMSE at 1"), numeric("nrmse_2", "NRMSE at 2"),
-    numeric("spectrum_error", "spectrum error, log10"),
-    numeric("lyapunov_exponent", "λ₁ of the system"),
-    numeric("lyapunov_exponent_model", "λ₁ of the model"),
-    numeric("kaplan_yorke", "Kaplan–Yorke, system"),
-    numeric("kaplan_yorke_model", "Kaplan–Yorke, model"),
-    numeric("training_seconds", "training, s"), numeric("node_hours"),
-    numeric("time_to_target_seconds", "to the target, s"),
-    numeric("samples_to_target", "samples to the target"),
-    numeric("node_hours_to_target", "node hours to the target"),
-    numeric("energy_to_target_joules", "energy to the target, J"),
-    numeric("peak_memory_bytes", "peak memory, bytes"),
-    whole("parameters_count", "parameters"),
-)  # fmt: skip
-RANKS = (
-    plain("system"), plain("model"), plain("method"), plain("variant", "settings"),
-    whole("n", "runs"),
-    ranged("vpt", "VPT over runs (95 % interval)"), numeric("mean_rank"),
-    numeric("p_value", "p against the best"), plain("verdict"),
-    numeric("training_seconds", "training, s"), numeric("reached", "share that reached the target"),
-    numeric("time_to_target_seconds", "to the target, s"),
-    numeric("samples_to_target", "samples to the target"),
-    numeric("peak_memory_bytes", "peak memory, bytes"),
-)  # fmt: skip
-CORRELATIONS = (
-    plain("system"), plain("score"), ranged("rho", "Spearman ρ with VPT (95 % interval)"),
-    whole("n", "runs"),
-    numeric("p_value", "p"),
-)  # fmt: skip
-SCALING = (
-    plain("label", "what"), plain("mode"), plain("backend"), whole("ranks"),
-    ranged("step_seconds", "step time (95 % interval), s"), whole("n"),
-    plain("interval_over", "n counts"), whole("base_ranks"), numeric("base_seconds", "base, s"),
-    ranged("speed_up", "speed-up"), ranged("efficiency", "efficiency"),
-    numeric("sequences_per_second", "sequences / s"), numeric("predicted_seconds", "predicted, s"),
-    whole("nodes"), numeric("node_hours"), numeric("energy_joules", "energy, J"),
-    whole("n_ok", "ok"), whole("n_failed", "failed"), whole("n_missing", "missing"),
-)  # fmt: skip
-FRACTIONS = (
-    plain("label", "what"), plain("backend"), whole("ranks"), numeric("compute"),
-    numeric("load_balance"), numeric("data_wait"), numeric("exposed_communication"),
-    numeric("product"), numeric("efficiency"), numeric("residual"),
-    numeric("exposed_seconds", "exposed, s"), plain("exposed_from", "exposed from"),
-)  # fmt: skip
-FITS = (
-    plain("label", "what"), plain("backend"), plain("law"), plain("parameter"),
-    ranged("value_", "value (95 % interval)", "value"),
-    plain("not_identifiable", "not identifiable"), numeric("aicc", "AICc"),
-    numeric("left_out_error", "left-out error"), whole("points"),
-)  # fmt: skip
-PROJECTION = (
-    plain("label", "what"), plain("backend"), plain("law"), whole("ranks"),
-    ranged("seconds_", "step time (95 % interval), s", "seconds"),
-    whole("largest_measured", "largest measured"), plain("is_projection", "projection"),
-)  # fmt: skip
-BASELINES = (
-    plain("label", "what"), plain("backend"), whole("ranks"), whole("runs"),
-    numeric("allreduce_latency_seconds", "α, s"),
-    numeric("allreduce_bytes_per_second", "1/β, bytes/s"),
-    numeric("gradient_bytes", "gradient, bytes"),
-    numeric("allreduce_seconds", "averaging it predicted, s"),
-    numeric("exposed_seconds", "exposed measured, s"),
-    numeric("batch_bytes", "batch, bytes"),
-    numeric("read_first_bytes_per_second", "read first, bytes/s"),
-    numeric("read_again_bytes_per_second", "read again, bytes/s"),
-    numeric("read_seconds", "reading it predicted, s"),
-    numeric("data_seconds", "data wait measured, s"),
-    numeric("write_bytes_per_second", "write, bytes/s"),
-)  # fmt: skip
-QUALITY = (
-    plain("label", "what"), plain("backend"), plain("target"), whole("ranks"),
-    whole("base_ranks"), numeric("seconds_to_target", "time to target, s"),
-    numeric("samples_to_target", "samples"), numeric("node_hours_to_target", "node hours"),
-    numeric("energy_to_target_joules", "energy, J"),
-    numeric("speed_up", "speed-up"), ranged("e_tts", "E_tts"), numeric("e_system", "E_sys"),
-    numeric("e_algorithmic", "E_alg"), whole("n_reached", "reached"), whole("n_ok", "of"),
-)  # fmt: skip
-BACK_ENDS = (
-    plain("label", "what"), whole("n_a", "runs, base"), whole("n_b", "runs"),
-    ranged("ratio", "ratio (95 % interval)"), numeric("p_value", "p"), plain("verdict"),
-)  # fmt: skip
-TIMINGS = (
-    plain("run"), plain("backend"), whole("ranks"), whole("steps"),
-    whole("warm_up_steps", "warm-up"), whole("warm_up_detected", "warm-up detected"),
-    numeric("seconds_all", "all, s"), numeric("seconds_timed", "timed, s"),
-    numeric("median_seconds", "median, s"), numeric("p95_seconds", "p95, s"),
-    numeric("p99_seconds", "p99, s"), numeric("max_seconds", "max, s"), whole("outliers"),
-    numeric("drift"), numeric("autocorrelation"),
-)  # fmt: skip
-ATTEMPTS = (
-    plain("run"), plain("state"), whole("ranks"), plain("site"), plain("job_id", "job"),
-    plain("nodes"), numeric("queue_seconds", "queue, s"), numeric("launch_seconds", "launch, s"),
-    numeric("init_seconds", "init, s"), numeric("run_seconds", "run, s"),
-)  # fmt: skip
-UNFINISHED = (plain("study"), plain("run"), plain("state"), plain("reason"))
 
 MAX_READER_ROWS = 200
 """Rows of a table on the page; the CSV beside it has them all."""
@@ -164,11 +73,13 @@ def table(
     return [Table(name, caption, frame, columns, shown.head(MAX_READER_ROWS))]
 
 
-def accuracy_section(study: Study) -> Section:
+def accuracy_section(findings: Findings) -> Section:
     """Return what the forecasts are worth."""
-    accuracy = study.accuracy
+    accuracy = findings.accuracy
     scored = accuracy[(accuracy["state"] == "done") & accuracy["vpt_mean"].notna()]
-    ranks = study.ranks if len(study.ranks) > study.ranks["system"].nunique() else study.ranks[:0]
+    methods = findings.ranking
+    if len(methods) == methods["system"].nunique():
+        methods = methods[:0]  # a single method per system is compared with nothing
     return Section(
         "Accuracy",
         "VPT, the valid prediction time, is how long a free-running forecast keeps its normalised "
@@ -178,27 +89,27 @@ def accuracy_section(study: Study) -> Section:
         [
             *table("accuracy", "Accuracy of the scored runs", accuracy, ACCURACY, scored),
             *table("methods", "Methods by skill; a method is worse when a permutation test over "
-                   "runs says so (Holm, 5 %)", ranks, RANKS),
-            *table("embedding_scores", "Embedding scores and skill", study.correlations,
+                   "runs says so (Holm, 5 %)", methods, METHODS),
+            *table("embedding_scores", "Embedding scores and skill", findings.correlations,
                    CORRELATIONS),
         ],
-        [*forecast_pictures(study), *skill_pictures(study)],
+        [*forecast_pictures(findings), *skill_pictures(findings)],
     )  # fmt: skip
 
 
-def scaling_section(study: Study) -> Section:
+def scaling_section(findings: Findings) -> Section:
     """Return what ranks are worth."""
-    shown = {(id(f), fit.law.name) for f in study.fits for fit in f.shown}
+    shown = {(id(f), fit.law.name) for f in findings.fits for fit in f.shown}
     laws = {name for _, name in shown}
-    fits = study.fit_rows.assign(
-        value__low=study.fit_rows["low"], value__high=study.fit_rows["high"]
+    fits = findings.fit_rows.assign(
+        value__low=findings.fit_rows["low"], value__high=findings.fit_rows["high"]
     )
-    projected = study.projected.assign(
-        seconds__low=study.projected["low"], seconds__high=study.projected["high"],
-        is_projection=study.projected["is_projection"].map({True: "yes", False: "no"}),
+    projected = findings.projected.assign(
+        seconds__low=findings.projected["low"], seconds__high=findings.projected["high"],
+        is_projection=findings.projected["is_projection"].map({True: "yes", False: "no"}),
     )  # fmt: skip
-    many = len(study.curves) > len(study.fits) == MAX_CURVES
-    few = study.scaling["step_seconds"].notna().any() and not study.fits
+    many = len(findings.curves) > len(findings.fits) == MAX_CURVES
+    few = findings.scaling["step_seconds"].notna().any() and not findings.fits
     return Section(
         "Scaling",
         "Step time is the slowest rank's, after the warm-up; the median is given with its exact "
@@ -208,43 +119,44 @@ def scaling_section(study: Study) -> Section:
         + (" No law is fitted: that takes at least 4 different numbers of ranks." if few else "")
         + (f" Laws are fitted to the first {MAX_CURVES} curves." if many else ""),
         [
-            *table("scaling", "Step time, speed-up and efficiency", study.scaling, SCALING),
-            *table("fractions", "Factors of the efficiency", study.fractions, FRACTIONS),
+            *table("scaling", "Step time, speed-up and efficiency", findings.scaling, SCALING),
+            *table("fractions", "Factors of the efficiency", findings.fractions, FRACTIONS),
             *table("baselines", "What the same jobs measured before training: allreduce by ring "
-                   "α and β, reading and writing; predicted beside measured", study.baselines,
+                   "α and β, reading and writing; predicted beside measured", findings.baselines,
                    BASELINES),
             *table("fits", "Laws fitted to the step times: the best by AICc and the classical one",
                    fits, FITS, fits[fits["law"].isin(laws) | (fits["label"] == "allreduce")]),
             *table("projection", "What the laws say beyond the measurements; a projection is no "
                    "measurement", projected, PROJECTION),
-            *table("quality", "Time to the target: E_tts = E_sys · E_alg", study.quality, QUALITY),
-            *table("back_ends", "Back ends against the first one, step times", study.back_ends,
+            *table("quality", "Time to the target: E_tts = E_sys · E_alg", findings.quality,
+                   QUALITY),
+            *table("back_ends", "Back ends against the first one, step times", findings.back_ends,
                    BACK_ENDS),
         ],
-        scaling_pictures(study),
+        scaling_pictures(findings),
     )  # fmt: skip
 
 
-def runs_section(study: Study) -> Section:
+def runs_section(findings: Findings) -> Section:
     """Return how the runs went, step by step."""
-    started = study.attempts[study.attempts["run_seconds"].notna()]
+    started = findings.attempts[findings.attempts["run_seconds"].notna()]
     return Section(
         "Runs",
         "Nothing is removed from a timing: outliers (Tukey), drift and dependence between steps "
         "are counted here, and a detected warm-up longer than the one taken off is a warning.",
         [
-            *table("timings", "Steps of the finished runs", study.timings, TIMINGS),
+            *table("timings", "Steps of the finished runs", findings.timings, TIMINGS),
             *table(
                 "attempts", "Where the attempts ran, and how long they waited", started, ATTEMPTS
             ),
         ],
-        run_pictures(study),
+        run_pictures(findings),
     )
 
 
-def unfinished_section(study: Study) -> Section:
+def unfinished_section(findings: Findings) -> Section:
     """Return what is not done, with reasons."""
-    frame = study.collection.frame
+    frame = findings.collection.frame
     rows = frame[frame["state"] != "done"]
     listed = rows[["study", "run", "state", "reason", "path"]]
     return Section(
@@ -254,8 +166,8 @@ def unfinished_section(study: Study) -> Section:
     )
 
 
-def sections(study: Study) -> list[Section]:
+def sections(findings: Findings) -> list[Section]:
     """Return the sections that have something to show."""
-    made = (accuracy_section(study), scaling_section(study), runs_section(study),
-            unfinished_section(study))  # fmt: skip
+    made = (accuracy_section(findings), scaling_section(findings), runs_section(findings),
+            unfinished_section(findings))  # fmt: skip
     return [section for section in made if section.tables or section.pictures]

@@ -209,6 +209,24 @@ def hierarchical_medians(
     return np.nanmedian(picked.reshape(num_resamples, -1), axis=1)
 
 
+def few_runs_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    r"""Return the mean with Student's interval.
+
+    .. math::
+
+        \bar x \pm t_{n-1} \, s / \sqrt n
+
+    The one to use for a handful of runs, where resampling has nothing to resample. Without
+    bounds for fewer than two runs.
+    """
+    x = np.asarray(values, dtype=float)
+    mean, n = float(x.mean()), len(x)
+    if n < 2:
+        return Interval(mean, math.nan, math.nan, n)
+    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1) * x.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - reach, mean + reach, n)
+
+
 def percentile_interval(value: float, draws: Array, n: int) -> Interval:
     """Return a value with the percentile interval of its resampled ``draws``."""
     draws = finite(draws)

@@ -22,12 +22,14 @@ import pandas as pd
 from analysis.tables.curves import Cell, Curve
 from analysis.tables.scaling import work_ratio
 
+FACTORS = ("compute", "load_balance", "data_wait", "exposed_communication")
+"""What the efficiency is the product of."""
+
 FRACTION_COLUMNS = (
     "study", "group", "label", "mode", "backend", "ranks", "base_ranks", "step_seconds",
-    "compute_seconds", "data_seconds", "exposed_seconds", "exposed_from", "compute",
-    "load_balance", "data_wait", "exposed_communication", "product", "efficiency", "residual",
+    "compute_seconds", "data_seconds", "exposed_seconds", "exposed_from", *FACTORS, "product",
+    "efficiency", "residual",
 )  # fmt: skip
-FACTORS = ("compute", "load_balance", "data_wait", "exposed_communication")
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from analysis.statistics.significance import holm, permutation_test
 
 Array = npt.NDArray[Any]
 
-RANK_COLUMNS = (
+RANKING_COLUMNS = (
     "system", "parameters", "model", "method", "variant", "n", "vpt", "vpt_low", "vpt_high",
     "mean_rank", "p_value", "verdict", "training_seconds", "reached", "time_to_target_seconds",
     "samples_to_target", "peak_memory_bytes",
 )  # fmt: skip
-RANK_COSTS = ("training_seconds", "time_to_target_seconds", "samples_to_target",
+METHOD_COSTS = ("training_seconds", "time_to_target_seconds", "samples_to_target",
               "peak_memory_bytes")  # fmt: skip
 """Columns of the runs of which a method has the median."""
 CORRELATION_COLUMNS = (
@@ -31,44 +31,45 @@ NUM_PERMUTATIONS = 4000
 NORMAL_95 = 1.96
 
 
-def method_ranks(accuracy: pd.DataFrame) -> pd.DataFrame:
+def method_ranking(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Return methods (:data:`METHOD`) of each system by mean VPT, the best first.
 
     A method is ``worse`` than the best when a permutation test over their runs, Holm-adjusted
     over the methods of the system, says so at 5 %; otherwise the difference is ``undecided``.
-    The mean rank is over seeds that every method ran. Costs are medians over the runs, to the
-    target over those that ``reached`` it, of which there is the share; NaN where no run did.
+    ``mean_rank`` is the mean place over the seeds that every method ran. Costs are medians over
+    the runs, to the target over those that ``reached`` it, of which there is the share; NaN where
+    no run did.
     """
     scored = accuracy[(accuracy["state"] == "done") & accuracy["vpt_mean"].notna()]
     if "variant" not in scored:
         scored = scored.assign(variant="")
-    scored = scored.reindex(columns=list(dict.fromkeys([*scored.columns, *RANK_COSTS])))
+    scored = scored.reindex(columns=list(dict.fromkeys([*scored.columns, *METHOD_COSTS])))
     rows: list[dict[str, Any]] = []
     for key, system in scored.groupby(["system", "parameters"], sort=True):
         groups = {k: g["vpt_mean"].to_numpy() for k, g in system.groupby(METHOD)}
-        costs: Any = system.groupby(METHOD)[list(RANK_COSTS)].median().to_dict("index")
+        costs: Any = system.groupby(METHOD)[list(METHOD_COSTS)].median().to_dict("index")
         reached = system["time_to_target_seconds"].notna()
         shares: Any = reached.groupby([system[c] for c in METHOD]).mean() if reached.any() else {}
         order = sorted(groups, key=lambda k: -float(np.mean(groups[k])))
         best = groups[order[0]]
         p_values = holm([permutation_test(best, groups[k]) for k in order[1:]])
-        ranks = mean_ranks(system)
+        places = mean_places(system)
         for place, method in enumerate(order):
             interval = mean_interval(groups[method])
             p = math.nan if place == 0 else float(p_values[place - 1])
             verdict = "best" if place == 0 else "worse" if p <= 0.05 else "undecided"
             rows.append(
-                {**dict(zip(RANK_COLUMNS[:2], key, strict=True)),
+                {**dict(zip(RANKING_COLUMNS[:2], key, strict=True)),
                  **dict(zip(METHOD, method, strict=True)), "n": interval.n,
                  "vpt": interval.value, "vpt_low": interval.low, "vpt_high": interval.high,
-                 "mean_rank": ranks.get(method, math.nan), "p_value": p, "verdict": verdict,
+                 "mean_rank": places.get(method, math.nan), "p_value": p, "verdict": verdict,
                  "reached": shares.get(method, math.nan), **costs[method]}
             )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(RANK_COLUMNS))
+    return pd.DataFrame(rows, columns=list(RANKING_COLUMNS))
 
 
-def mean_ranks(system: pd.DataFrame) -> dict[Any, float]:
-    """Return the mean rank of each (model, method) over the seeds all of them ran (1 = best)."""
+def mean_places(system: pd.DataFrame) -> dict[Any, float]:
+    """Return the mean place of each method over the seeds all of them ran (1 = the best)."""
     table = system.pivot_table(
         index="seed", columns=METHOD, values="vpt_mean", aggfunc="mean"
     ).dropna()

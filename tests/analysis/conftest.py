@@ -156,6 +156,13 @@ class RunWriter:
         }
         write_json(path / "provenance.json", document)
 
+    def repeated(self, factor: float) -> None:
+        """Write 6 runs on 1 and on 2 ranks whose steps take ``factor`` times 0.1 s, divided."""
+        for ranks in (1, 2):
+            for k in range(6):
+                seconds = 0.1 / ranks * factor * np.exp(0.01 * self.rng.standard_normal(20))
+                self.done(f"points/p{ranks}/a{k}", ranks, step_seconds=seconds, vpt=None)
+
     def unfinished(self, name: str, state: Any, reason: str = "", ranks: int = 1) -> Path:
         """Write a run that has a heartbeat but no result."""
         directory = self._open(name, make_config(), DATASET)

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from analysis.plots.dots import dot_plot, few_runs_interval
+from analysis.plots.dots import dot_plot
+from analysis.statistics.intervals import few_runs_interval
 from hpcbench.config.tree import Config, Table
 from hpcbench.run.record import read_json
 from jobs.gallery.examples import Made

@@ -66,7 +66,19 @@ def test_picture_holds_its_numbers(data: Path) -> None:
     assert "Lyapunov times" in picture.alt
     np.testing.assert_array_equal(picture.data["autocorrelation"].dropna(), found.correlation)
     np.testing.assert_allclose(picture.data["lag"].dropna(), np.arange(81) * 0.05)
-    assert len(picture.figure.axes) == 4
+    assert found.unfolding is not None
+    correlation, information, neighbours, components = picture.figure.axes
+    curve = correlation.lines[0].get_xydata()
+    np.testing.assert_allclose(curve, np.stack([np.arange(81) * 0.05, found.correlation], axis=1))
+    np.testing.assert_array_equal(
+        information.lines[0].get_ydata(), found.information / found.information[0]
+    )
+    drawn = {line.get_label(): line.get_ydata() for line in neighbours.lines}
+    np.testing.assert_array_equal(drawn["false neighbours"], found.unfolding.false_share)
+    np.testing.assert_array_equal(drawn["Cao's E1"], found.unfolding.e1)
+    np.testing.assert_array_equal(drawn["Cao's E2"], found.unfolding.e2)
+    held = np.cumsum(found.principal.variances) / found.principal.variances.sum()
+    np.testing.assert_array_equal(components.lines[0].get_ydata(), held)
 
 
 def test_bad_input_is_one_message(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.plots.dots import dot_plot, few_runs_interval
+from analysis.plots.dots import dot_plot
 from analysis.plots.panels import Curve, Panel, panels
 
 
@@ -28,17 +28,15 @@ def test_panels_write_every_curve() -> None:
     assert left.get_legend() is not None
     assert last.get_ylim() == (0, 200)
     assert not spare.get_visible()
+    curve, reference = left.lines
+    assert curve.get_xydata().tolist() == np.stack([x, y], axis=1).tolist()
+    assert reference.get_xydata().tolist() == np.stack([x, y], axis=1).tolist()
+    band = left.collections[0].get_paths()[0].vertices
+    assert {tuple(point) for point in band} >= {(0, 0.5), (0, 2), (2, 50), (2, 200)}
+    assert right.lines[0].get_xydata().tolist() == [[0, 1], [1, 10]]
+    assert [list(line.get_ydata()) for line in last.lines] == [y.tolist(), [5.0, 5.0]]
+    assert [axes.get_title(loc="left") for axes in (left, right, last)] == ["left", "right", "last"]
     assert picture.png.startswith(b"\x89PNG")
-
-
-def test_few_runs_interval_is_students() -> None:
-    interval = few_runs_interval([1.0, 2.0, 3.0])
-    assert interval.value == 2.0
-    assert interval.high - 2.0 == pytest.approx(4.302652729911275 / np.sqrt(3))
-    assert 2.0 - interval.low == pytest.approx(4.302652729911275 / np.sqrt(3))
-    alone = few_runs_interval([5.0])
-    assert alone.value == 5.0
-    assert np.isnan([alone.low, alone.high]).all()
 
 
 def test_dot_plot_names_every_run() -> None:
@@ -52,4 +50,11 @@ def test_dot_plot_names_every_run() -> None:
     (axes,) = picture.figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     assert axes.get_legend() is not None
+    runs, interval, mean = axes.lines[:3]
+    assert list(runs.get_xdata()) == [1.0, 2.0, 3.0]
+    assert list(mean.get_xdata()) == [2.0]
+    far = 4.302652729911275 / np.sqrt(3)
+    assert list(interval.get_xdata()) == pytest.approx([2 - far, 2 + far])
+    heights = [line.get_ydata()[0] for line in axes.lines[2::3]]  # of the means, row by row
+    assert heights == pytest.approx([-0.13, 0.87, 0.13, 1.13])
     assert "b 9 (9 to 9, validation)" in picture.alt

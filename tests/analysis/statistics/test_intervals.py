@@ -9,6 +9,7 @@ from scipy import stats
 from analysis.statistics.intervals import (
     autocorrelation,
     block_length,
+    few_runs_interval,
     hierarchical_medians,
     hodges_lehmann,
     mean_interval,
@@ -134,3 +135,13 @@ def test_many_values_take_the_normal_limit_of_the_rank_sum() -> None:
         assert permutation_test(a, b) == pytest.approx(limit, abs=0.012)
     many = rng.standard_normal((2, 4000))
     assert permutation_test(many[0], many[1] + 0.1) < 0.01 < permutation_test(*many)
+
+
+def test_few_runs_interval_is_students() -> None:
+    interval = few_runs_interval([1.0, 2.0, 3.0])
+    assert interval.value == 2.0
+    assert interval.high - 2.0 == pytest.approx(4.302652729911275 / np.sqrt(3))
+    assert 2.0 - interval.low == pytest.approx(4.302652729911275 / np.sqrt(3))
+    alone = few_runs_interval([5.0])
+    assert alone.value == 5.0
+    assert np.isnan([alone.low, alone.high]).all()

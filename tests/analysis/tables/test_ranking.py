@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.tables.ranking import method_ranks, pareto_front, score_correlations, spearman
+from analysis.tables.ranking import method_ranking, pareto_front, score_correlations, spearman
 
 
 def accuracy(methods: dict[str, float], seeds: int = 6, noise: float = 0.1) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def accuracy(methods: dict[str, float], seeds: int = 6, noise: float = 0.1) -> p
 
 
 def test_methods_are_ranked_and_clear_losers_named() -> None:
-    table = method_ranks(accuracy({"tbptt": 4.0, "noise": 4.02, "esn": 2.0}))
+    table = method_ranking(accuracy({"tbptt": 4.0, "noise": 4.02, "esn": 2.0}))
     assert set(table["method"][:2]) == {"tbptt", "noise"}
     assert list(table["verdict"]) == ["best", "undecided", "worse"]
     assert table["mean_rank"].iloc[2] == pytest.approx(3.0)
@@ -26,7 +26,7 @@ def test_methods_are_ranked_and_clear_losers_named() -> None:
 
 
 def test_few_seeds_decide_nothing() -> None:
-    assert list(method_ranks(accuracy({"a": 4.0, "b": 2.0}, seeds=3))["verdict"]) == [
+    assert list(method_ranking(accuracy({"a": 4.0, "b": 2.0}, seeds=3))["verdict"]) == [
         "best",
         "undecided",
     ]
@@ -37,7 +37,7 @@ def test_costs_are_medians_and_the_target_counts_who_reached_it() -> None:
     frame["training_seconds"] = [1.0, 5.0, 2.0] * 3
     frame["time_to_target_seconds"] = [3.0, 9.0, 4.0, 7.0, np.nan, 8.0, *[np.nan] * 3]
     frame["peak_memory_bytes"] = [10.0] * 3 + [20.0] * 6
-    table = method_ranks(frame).set_index("method")
+    table = method_ranking(frame).set_index("method")
     assert table["reached"].tolist() == pytest.approx([1.0, 2 / 3, 0.0])
     assert table["time_to_target_seconds"].tolist() == pytest.approx(
         [4.0, 7.5, np.nan], nan_ok=True
@@ -45,13 +45,13 @@ def test_costs_are_medians_and_the_target_counts_who_reached_it() -> None:
     assert table["training_seconds"].tolist() == [2.0] * 3
     assert table["peak_memory_bytes"].tolist() == [10.0, 20.0, 20.0]
     assert table["samples_to_target"].isna().all()
-    without = method_ranks(accuracy({"a": 4.0}))
+    without = method_ranking(accuracy({"a": 4.0}))
     assert without["reached"].isna().all()
 
 
 def test_nothing_scored() -> None:
     frame = accuracy({"a": 1.0}).assign(state="failed")
-    assert method_ranks(frame).empty
+    assert method_ranking(frame).empty
 
 
 def test_pareto_front() -> None:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.records.collect import collect
 from analysis.report.findings import analyse
-from analysis.tables.ranking import method_ranks
+from analysis.tables.ranking import method_ranking
 from analysis.tables.variants import with_variants
 
 
@@ -32,11 +32,11 @@ def test_configurations_that_differ_are_not_pooled(runs: Any) -> None:
     for seed in (1, 2, 3):
         runs.done(f"a{seed}", config=runs.config(train__window=32, seed=seed), vpt=2.0 + seed / 9)
         runs.done(f"b{seed}", config=runs.config(train__window=64, seed=seed), vpt=5.0 + seed / 9)
-    study = analyse([runs.root])
-    ranks = method_ranks(study.accuracy)
-    assert list(ranks["variant"]) == ["window 64", "window 32"]
-    assert list(ranks["n"]) == [3, 3]
-    assert sorted(curve.head["label"].split(" increment ")[1] for curve in study.curves) == [
+    findings = analyse([runs.root])
+    ranking = method_ranking(findings.accuracy)
+    assert list(ranking["variant"]) == ["window 64", "window 32"]
+    assert list(ranking["n"]) == [3, 3]
+    assert sorted(curve.head["label"].split(" increment ")[1] for curve in findings.curves) == [
         "tbptt adam window 32", "tbptt adam window 64",
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.records.lyapunov import read_spectrum
+from analysis.records.lyapunov_spectra import read_spectrum
 from analysis.report.report import write_report
 from hpcbench.cli import main
 from hpcbench.errors import InputError

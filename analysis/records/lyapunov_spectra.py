@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.descriptions import describe_parameters, number
-from analysis.records.rows import read_document
+from analysis.records.documents import read_document
 from hpcbench.errors import InputError
 
 Array = npt.NDArray[Any]
