@@ -23,10 +23,13 @@ MAX_SERIES = 2000
 
 MODES = ("strong", "weak", "throughput")
 
-NOT_THE_WORK = (
-    "seed", "dataset.", "forecast.", "train.backend", "train.stop_after", "train.repeat",
-    "train.validate_", "train.checkpoint_every", "train.baseline_seconds", "embedding.scores",
+BESIDE_THE_WORK = (
+    "seed", "dataset.", "train.backend", "train.stop_after", "train.repeat", "train.validate_",
+    "train.checkpoint_every", "train.baseline_seconds", "embedding.scores",
 )  # fmt: skip
+"""Fields that change neither what a step does nor what is learnt."""
+
+NOT_THE_WORK = (*BESIDE_THE_WORK, "forecast.")
 """Fields in which runs of one curve may differ: a step does the same work whatever they say.
 
 The dataset is compared by its content instead, which a path cannot tell.

@@ -7,13 +7,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.collect import Collection
-from analysis.tables.curves import flatten
+from analysis.tables.curves import BESIDE_THE_WORK, flatten
 from hpcbench.config.tree import canonical_json
 
-NO_MATTER = (
-    "seed", "dataset.", "forecast.attractor.", "train.backend", "train.stop_after", "train.repeat",
-    "train.validate_", "train.checkpoint_every", "train.baseline_seconds", "embedding.scores",
-)  # fmt: skip
+NO_MATTER = (*BESIDE_THE_WORK, "forecast.attractor.")
 """Fields that change neither what is learnt nor how it is scored."""
 
 DESCRIBED = ["system", "parameters", "model", "method"]
