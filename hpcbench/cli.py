@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from hpcbench import __version__
 from hpcbench.errors import HpcbenchError, InputError, nearest
 from hpcbench.parallel.environment import launched_rank
+from hpcbench.run.command import recorded
 
 COMMANDS = {
     "doctor": ("jobs.commands.doctor", "what this machine has, what is missing and how to get it"),
@@ -26,7 +27,7 @@ COMMANDS = {
     "inspect": ("analysis.commands.inspect", "summarise, check and draw a dataset"),
     "convert": ("hpcbench.data.convert", "compress a dataset with blosc2, or unpack it"),
     "embed": ("analysis.commands.embed", "correlation times, delays and dimension of a dataset"),
-    "train": ("hpcbench.training.train", "train a forecaster and evaluate its forecasts"),
+    "train": ("hpcbench.training.command", "train a forecaster and evaluate its forecasts"),
     "forecast": ("hpcbench.forecasting.forecast", "forecast with a trained model and score it"),
     "plan": ("jobs.commands.plan", "every point of a study, its command and its cost"),
     "submit": ("jobs.commands.submit", "run a study: through Slurm, or on this machine"),
@@ -56,8 +57,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code (0, or that of the error it met)."""
+    words = sys.argv if argv is None else ["hpcbench", *argv]
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        with recorded(words):
+            return _run(words[1:])
     except HpcbenchError as error:
         _say(str(error))
         return error.exit_code
