@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from hpcbench import __version__
 from hpcbench.console import launched_rank
-from hpcbench.errors import HpcbenchError, InputError, nearest
+from hpcbench.errors import INTERRUPTED, HpcbenchError, InputError, nearest
 
 COMMANDS = {
     "doctor": ("jobs.commands.doctor", "what this machine has, what is missing and how to get it"),
@@ -26,7 +26,7 @@ COMMANDS = {
     "inspect": ("analysis.commands.inspect", "summarise, check and draw a dataset"),
     "convert": ("hpcbench.data.convert", "compress a dataset with blosc2, or unpack it"),
     "embed": ("analysis.commands.embed", "correlation times, delays and dimension of a dataset"),
-    "train": ("hpcbench.training.train", "train a forecaster and evaluate its forecasts"),
+    "train": ("hpcbench.training.command", "train a forecaster and evaluate its forecasts"),
     "forecast": ("hpcbench.forecasting.forecast", "forecast with a trained model and score it"),
     "plan": ("jobs.commands.plan", "every point of a study, its command and its cost"),
     "submit": ("jobs.commands.submit", "run a study: through Slurm, or on this machine"),
@@ -42,9 +42,6 @@ COMMANDS = {
     "smoke": ("jobs.commands.smoke", "the whole pipeline on this machine in a few minutes"),
 }
 """Command name → (module that implements it, one-line summary)."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells report it."""
 
 
 class Parser(argparse.ArgumentParser):

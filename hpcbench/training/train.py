@@ -4,7 +4,6 @@ The loop is read top to bottom. Its result is defined by the configuration and t
 ranks only share the rows out.
 """
 
-import argparse
 import math
 import os
 import signal
@@ -21,8 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hpcbench.config.tree import read_config
-from hpcbench.console import message, print_results, progress
+from hpcbench.console import message, progress
 from hpcbench.data.dataset import Dataset, open_dataset
 from hpcbench.data.windows import RowRandom, WindowPlan, read_windows
 from hpcbench.embedding.input_scores import input_scores
@@ -56,8 +54,6 @@ from hpcbench.training.optimizers.registry import build_optimizer
 from hpcbench.training.optimizers.schedule import learning_rate, set_learning_rate
 from hpcbench.training.run_config import RunConfig
 
-TAKES_OVERRIDES = True
-
 FLUSH_STEPS = 20
 """Steps between two agreements of the ranks on the loss and on stopping."""
 
@@ -67,35 +63,6 @@ HEARTBEAT_SECONDS = 0.2
 NUM_VALIDATION_ROWS = 32
 NUM_TIMING_WARM_UP = 10
 """First steps of an attempt that no timing counts: allocation, caches, negotiation."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments of ``hpcbench train``."""
-    parser.add_argument("spec", type=Path, help="TOML file: [model], [train], [forecast]")
-    parser.add_argument("--data", type=Path, help="dataset (default: dataset.path of the spec)")
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME-OF-SPEC)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--seed", help="seed of the initial weights and of the order of windows")
-
-
-def command(arguments: argparse.Namespace) -> int:
-    """Run ``hpcbench train``."""
-    overrides = list(arguments.overrides)
-    if arguments.data:
-        overrides += ["--dataset.path", f"'{arguments.data}'"]
-    if arguments.seed is not None:
-        overrides += ["--seed", arguments.seed]
-    config = read_config(RunConfig, arguments.spec, overrides)
-    if config.dataset.path is None:
-        raise InputError(
-            f"{arguments.spec}: dataset.path: missing; give it, or --data FILE.h5 "
-            "(made by `hpcbench simulate`)"
-        )
-    out = arguments.out or Path("runs") / arguments.spec.stem
-    result = train(config, out, resume=arguments.resume)
-    if result is not None:
-        print_results(result["metrics"], arguments.json, {"run": str(out)})
-    return 0
 
 
 def train(
