@@ -13,8 +13,9 @@ import traceback
 from typing import Any, NoReturn
 
 from hpcbench import __version__
-from hpcbench.console import launched_rank
 from hpcbench.errors import INTERRUPTED, HpcbenchError, InputError, nearest
+from hpcbench.parallel.environment import launched_rank
+from hpcbench.run.command import recorded
 
 COMMANDS = {
     "doctor": ("jobs.commands.doctor", "what this machine has, what is missing and how to get it"),
@@ -53,8 +54,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code (0, or that of the error it met)."""
+    words = sys.argv if argv is None else ["hpcbench", *argv]
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        with recorded(words):
+            return _run(words[1:])
     except HpcbenchError as error:
         _say(str(error))
         return error.exit_code

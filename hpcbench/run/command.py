@@ -1,22 +1,28 @@
-"""The command or call that runs, for records: ``hpcbench train …``, or a call from Python."""
+"""The command or call that a record names: what was really run, not the host program's words.
+
+The command line records itself. A Python session records the call:
+
+    with recorded(["python", "hpcbench.train('spec.toml')"]):
+        ...
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_COMMAND: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
+_WORDS: ContextVar[tuple[str, ...]] = ContextVar("command", default=())
 
 
 @contextmanager
 def recorded(words: Sequence[str]) -> Iterator[None]:
-    """Let :func:`current` return these words while the context lasts."""
-    token = _COMMAND.set(tuple(words))
+    """Let records that are written meanwhile name this command, a list of words."""
+    token = _WORDS.set(tuple(words))
     try:
         yield
     finally:
-        _COMMAND.reset(token)
+        _WORDS.reset(token)
 
 
 def current() -> list[str]:
-    """Return the words of what runs, empty where nobody recorded any."""
-    return list(_COMMAND.get())
+    """Return the words of the command that runs, empty where none was recorded."""
+    return list(_WORDS.get())
