@@ -13,7 +13,7 @@ import traceback
 from typing import Any, NoReturn
 
 from hpcbench import __version__
-from hpcbench.errors import HpcbenchError, InputError, nearest
+from hpcbench.errors import INTERRUPTED, HpcbenchError, InputError, nearest
 from hpcbench.parallel.environment import launched_rank
 from hpcbench.run.command import recorded
 
@@ -43,9 +43,6 @@ COMMANDS = {
     "smoke": ("jobs.commands.smoke", "the whole pipeline on this machine in a few minutes"),
 }
 """Command name → (module that implements it, one-line summary)."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells report it."""
 
 
 class Parser(argparse.ArgumentParser):
