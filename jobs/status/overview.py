@@ -3,7 +3,6 @@
 from hpcbench.run.attempt import read_attempt
 from jobs.records.study_folder import StudyFolder
 from jobs.records.submissions import latest_by_point, read_submissions
-from jobs.site.profile import read_site
 from jobs.slurm import queue
 from jobs.status.states import PointState, point_states
 
@@ -22,11 +21,6 @@ class Overview:
         self.record = study.record()
         self.points = self.record.points
         self.submissions = read_submissions(study)
-
-    @property
-    def uses_slurm(self) -> bool:
-        """Whether any of it went to Slurm."""
-        return bool(self.submissions) and read_site(self.record.site).scheduler == "slurm"
 
     def states(self, max_age: float = 20.0) -> list[PointState]:
         """Return the state of each point; Slurm is asked when its last answer is older."""

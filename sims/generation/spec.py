@@ -11,7 +11,7 @@ from hpcbench.config.overrides import merge, parse_overrides
 from hpcbench.config.tree import Config, read_toml, validate
 from hpcbench.data.format import Header
 from hpcbench.errors import nearest
-from sims.space.team import space_obstacle
+from sims.space.shared_state import space_obstacle
 from sims.systems.registry import system_class
 from sims.systems.system import Kernel, System
 

@@ -22,7 +22,7 @@ SYSTEMS = Registry(
         "logistic_map": "maps.logistic_map:LogisticMap",
         "linear_map": "maps.linear_map:LinearMap",
         "henon_map": "maps.henon_map:HenonMap",
-        "narendra_plant": "maps.driven:NarendraPlant",
+        "narendra_plant": "maps.narendra_plant:NarendraPlant",
         "driven_oscillator": "flows.driven_oscillator:DrivenOscillator",
         "sine": "sine:Sine",
         "noisy_sine": "sine:NoisySine",
