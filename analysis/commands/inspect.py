@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture",
         metavar="FILE.png",
         type=Path,
-        help="where the space-time picture goes (default: DATA.png beside the dataset)",
+        help="file of the space-time picture (default: DATA.png beside the dataset)",
     )
 
 

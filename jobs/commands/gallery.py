@@ -41,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("runs/gallery"), help="folder (default: runs/gallery)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes, to see that everything runs"
+        "--quick", action="store_true", help="use tiny sizes, to see that everything runs"
     )
     parser.add_argument(
-        "--only", metavar="NAME", nargs="+", help=f"these examples only: {', '.join(EXAMPLES)}"
+        "--only", metavar="NAME", nargs="+", help=f"make these examples only: {', '.join(EXAMPLES)}"
     )
     parser.epilog = "Any setting of an example can be given as well: --sine.epochs 200"
 

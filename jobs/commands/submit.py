@@ -19,8 +19,8 @@ TAKES_OVERRIDES = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench submit``."""
-    parser.add_argument("study", type=Path, metavar="STUDY.toml", help="the study")
-    parser.add_argument("--site", required=True, help="profile of the cluster, or local")
+    parser.add_argument("study", type=Path, metavar="STUDY.toml", help="file of the study")
+    parser.add_argument("--site", required=True, help="site profile of the cluster, or local")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies")
 
 
