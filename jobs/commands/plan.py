@@ -34,7 +34,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Show every point of a study."""
     study = read_study(arguments.study, arguments.overrides)
     site = read_site(arguments.site)
-    # Imported here, after what is quickly found wrong: it takes torch along.
+    # Imported after the cheap checks: this import loads torch, which takes seconds.
     from jobs.study.points import plan_study
 
     plan = plan_study(study, arguments.study)

@@ -28,7 +28,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Submit the points of a study that nobody has submitted before."""
     study = read_study(arguments.study, arguments.overrides)
     site = read_site(arguments.site)
-    # Imported here, after what is quickly found wrong: it takes torch along.
+    # Imported after the cheap checks: this import loads torch, which takes seconds.
     from jobs.study.points import plan_study
 
     plan = plan_study(study, arguments.study)
