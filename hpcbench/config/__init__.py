@@ -1,1 +1,1 @@
-"""The typed configuration tree: TOML in, canonical JSON and a content hash out."""
+"""Configuration: the typed tree, overrides, classes by name, and TOML text."""

@@ -137,7 +137,9 @@ def _explain(cls: type[BaseModel], problem: Any, source: str) -> str:
         hint = nearest(given, str(problem["ctx"]["expected"]).replace("'", "").split(" or "))
         if not hint:
             hint = nearest(given, str(problem["ctx"]["expected"]).replace("'", "").split(", "))
-    shown = "" if isinstance(given, dict) else f", given {json.dumps(given, default=str)}"
+    told = json.dumps(given, default=str)
+    said = isinstance(given, dict) or (isinstance(given, str) and told in message)
+    shown = "" if said else f", given {told}"
     return f"{source}: {field}: {message}{shown}{hint}"
 
 

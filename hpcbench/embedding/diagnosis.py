@@ -1,4 +1,9 @@
-"""What the embedding tools say about a dataset: correlation times, dimension, scores, advice."""
+"""What the embedding tools say about a dataset: correlation times, dimension, scores, advice.
+
+Conventions of all files of this room: ``rows`` of a scalar series are ``(row, time)``, each row an
+uncut stretch of the same process; states are ``(..., time, component)``; lags and delays count
+samples.
+"""
 
 from dataclasses import dataclass
 from typing import Any

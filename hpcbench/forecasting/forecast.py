@@ -15,7 +15,7 @@ from hpcbench.embedding.reduction import Reduction
 from hpcbench.errors import InputError
 from hpcbench.forecasting.evaluation import ForecastConfig, evaluate
 from hpcbench.forecasting.large_ring import evaluate_ring
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 from hpcbench.parallel.communicator import communicator
 from hpcbench.run.checkpoint import require_checkpoint

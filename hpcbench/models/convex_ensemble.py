@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hpcbench.config.tree import Config, validate
 from hpcbench.errors import InputError
-from hpcbench.models import cell_class
+from hpcbench.models.config import cell_class
 
 State = tuple[Tensor, ...]
 

@@ -11,7 +11,7 @@ from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.embedding.delay_line import DelayLine, DelaySequence
 from hpcbench.embedding.reduction import Reduction, training_reduction
 from hpcbench.errors import InputError
-from hpcbench.models import ModelConfig, cell_class
+from hpcbench.models.config import ModelConfig, cell_class
 from hpcbench.models.heads import build_head
 
 State = tuple[Tensor, ...]

@@ -8,10 +8,11 @@ from hpcbench.config.tree import Config, validate
 from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.errors import InputError, nearest
 from hpcbench.forecasting.evaluation import ForecastConfig
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.parallel.communicator import BACKENDS, Compression, Reduction
-from hpcbench.training.methods import METHODS, method_class
-from hpcbench.training.optimizers import OPTIMIZERS, Scaling, optimizer_options, scaled_schedule
+from hpcbench.training.methods.registry import METHODS, method_class
+from hpcbench.training.optimizers.registry import OPTIMIZERS, optimizer_options
+from hpcbench.training.optimizers.schedule import Scaling, scaled_schedule
 
 
 class TrainConfig(Config):
@@ -78,13 +79,19 @@ class TrainConfig(Config):
     checkpoint_every: int = Field(0, ge=0)
     baseline_seconds: float = Field(0.5, ge=0, le=60)
 
-    @field_validator("method", "optimizer", "backend")
+    @field_validator("method", "optimizer")
     @classmethod
-    def _known(cls, name: str, info: Any) -> str:
-        registry: Any = {"method": METHODS, "optimizer": OPTIMIZERS, "backend": BACKENDS}
-        valid = registry[info.field_name]
-        if name not in valid:
-            raise ValueError(f"unknown{nearest(name, valid)}; valid: {', '.join(sorted(valid))}")
+    def _known_class(cls, name: str, info: Any) -> str:
+        registry = METHODS if info.field_name == "method" else OPTIMIZERS
+        registry.find(name)
+        return name
+
+    @field_validator("backend")
+    @classmethod
+    def _known_backend(cls, name: str) -> str:
+        if name not in BACKENDS:
+            valid = ", ".join(sorted(BACKENDS))
+            raise ValueError(f"unknown{nearest(name, BACKENDS)}; valid: {valid}")
         return name
 
     @model_validator(mode="after")

@@ -50,9 +50,10 @@ from hpcbench.run.record import Metric, RunDirectory, read_json, write_json
 from hpcbench.run.timing import EnergyMeter, clock, peak_memory_bytes
 from hpcbench.training.baselines import Baselines, measure_baselines
 from hpcbench.training.history import History
-from hpcbench.training.methods import method_class
 from hpcbench.training.methods.method import Method
-from hpcbench.training.optimizers import build_optimizer, learning_rate, set_learning_rate
+from hpcbench.training.methods.registry import method_class
+from hpcbench.training.optimizers.registry import build_optimizer
+from hpcbench.training.optimizers.schedule import learning_rate, set_learning_rate
 from hpcbench.training.run_config import RunConfig
 
 TAKES_OVERRIDES = True

@@ -24,10 +24,10 @@ from hpcbench.errors import EnvironmentLacks, HpcbenchError
 from hpcbench.forecasting.evaluation import ForecastConfig, initial_conditions
 from hpcbench.forecasting.free_run import free_run
 from hpcbench.forecasting.metrics import nrmse, valid_prediction_time
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
 from hpcbench.parallel.communicator import Alone
-from hpcbench.training.methods import method_class
+from hpcbench.training.methods.registry import method_class
 
 RADIUS, DEGREE, INPUT_SCALE, BIAS_SCALE, PENALTY, WASHOUT = 0.4, 10, 0.05, 0.5, 1e-9, 100
 

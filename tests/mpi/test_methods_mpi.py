@@ -17,7 +17,7 @@ from hpcbench.errors import InputError
 from hpcbench.parallel.communicator import FlatMPI, Horovod
 from hpcbench.run.checkpoint import read_checkpoint
 from hpcbench.run.record import read_json
-from hpcbench.training.optimizers import OPTIMIZERS
+from hpcbench.training.optimizers.registry import OPTIMIZERS
 from hpcbench.training.run_config import RunConfig
 from hpcbench.training.train import train
 

@@ -16,7 +16,7 @@ from hpcbench.data.dataset import open_dataset
 from hpcbench.errors import InputError
 from hpcbench.forecasting.evaluation import ForecastConfig, evaluate
 from hpcbench.forecasting.large_ring import evaluate_ring
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
 from hpcbench.parallel.communicator import BACKENDS, Alone, Communicator, communicator
 from hpcbench.training.run_config import RunConfig

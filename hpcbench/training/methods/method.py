@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hpcbench.config.tree import Config
 from hpcbench.data.windows import RowRandom
 from hpcbench.errors import InputError
-from hpcbench.models import CELLS, cell_class
+from hpcbench.models.config import CELLS, cell_class
 from hpcbench.models.forecaster import Forecaster, State
 from hpcbench.parallel.communicator import Communicator
 
@@ -101,14 +101,19 @@ def require_cell(config: "RunConfig", valid: Iterable[str], reason: str) -> None
         )
 
 
-def stepwise_cells() -> list[str]:
-    """Return the cells that are computed step by step, with derivatives of every kind."""
-    return [name for name in CELLS if getattr(cell_class(name), "STEPWISE", False)]
+def stepwise_cells(config: "RunConfig") -> list[str]:
+    """Return the cells that are computed step by step, with derivatives of every kind.
+
+    A cell of the user's own counts when the run uses it and it says ``STEPWISE = True``.
+    """
+    names = dict.fromkeys([*CELLS, config.model.cell])
+    return [name for name in names if getattr(cell_class(name), "STEPWISE", False)]
 
 
-def traceable_cells() -> list[str]:
+def traceable_cells(config: "RunConfig") -> list[str]:
     """Return the stepwise cells whose operations do not depend on the values of their state."""
-    return [n for n in stepwise_cells() if not getattr(cell_class(n), "COUNTS_STEPS", False)]
+    names = stepwise_cells(config)
+    return [name for name in names if not getattr(cell_class(name), "COUNTS_STEPS", False)]
 
 
 def require_linear_head(config: "RunConfig") -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from analysis.plots.panels import Curve, Panel, panels
 from hpcbench.config.tree import Config
 from hpcbench.console import progress
-from hpcbench.models import cell_class
+from hpcbench.models.config import cell_class
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
 

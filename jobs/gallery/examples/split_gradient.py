@@ -15,10 +15,10 @@ from hpcbench.config.tree import Config
 from hpcbench.console import progress
 from hpcbench.data.dataset import Dataset, open_dataset
 from hpcbench.data.windows import RowRandom, read_windows
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
-from hpcbench.training.methods import method_class
 from hpcbench.training.methods.method import Method
+from hpcbench.training.methods.registry import method_class
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
 

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.records.descriptions import OWN_UPDATE, describe_method, describe_model
 from hpcbench.embedding.config import EmbeddingConfig
-from hpcbench.training.methods import METHODS, method_class
+from hpcbench.training.methods.registry import METHODS, method_class
 
 
 def test_methods_that_need_no_optimizer_are_known() -> None:

@@ -23,10 +23,10 @@ from hpcbench.errors import InputError
 from hpcbench.forecasting.forecast import load_forecaster
 from hpcbench.forecasting.free_run import free_run
 from hpcbench.forecasting.model_lyapunov import ClosedLoop
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling, training_scaling
 from hpcbench.parallel.communicator import communicator
-from hpcbench.training.methods import METHODS, method_class
+from hpcbench.training.methods.registry import METHODS, method_class
 from hpcbench.training.run_config import RunConfig
 
 D = 5

@@ -15,7 +15,7 @@ from hpcbench.data.dataset import Dataset, open_dataset
 from hpcbench.errors import InputError
 from hpcbench.forecasting.attractor import Attractor, AttractorConfig, explore
 from hpcbench.forecasting.model_lyapunov import LyapunovSpectrum
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
 from hpcbench.parallel.communicator import communicator
 

@@ -17,7 +17,7 @@ from hpcbench.errors import InputError
 from hpcbench.forecasting.evaluation import Evaluation, ForecastConfig, evaluate, initial_conditions
 from hpcbench.forecasting.free_run import free_run
 from hpcbench.forecasting.metrics import nrmse
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, State, training_scaling
 from hpcbench.parallel.communicator import communicator
 

@@ -17,7 +17,7 @@ from hpcbench.forecasting.model_lyapunov import (
     lyapunov_spectrum,
     tangent_step,
 )
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 
 pytestmark = pytest.mark.usefixtures("one_thread")

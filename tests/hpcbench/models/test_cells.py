@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hpcbench.config.tree import validate
 from hpcbench.errors import InputError
-from hpcbench.models import CELLS, ModelConfig, cell_class
+from hpcbench.models.config import CELLS, ModelConfig, cell_class
 from hpcbench.models.gated.coupled_lstm import CoupledLSTM
 from hpcbench.models.gated.gru import GRU
 from hpcbench.models.gated.peephole_lstm import PeepholeLSTM

@@ -9,7 +9,7 @@ import torch
 from hpcbench.config.tree import canonical_json, validate
 from hpcbench.errors import InputError
 from hpcbench.forecasting.large_ring import add_halo
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 from hpcbench.parallel.ranks import Ranks
 

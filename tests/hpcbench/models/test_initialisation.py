@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hpcbench.config.tree import validate
-from hpcbench.models import CELLS, cell_class
+from hpcbench.models.config import CELLS, cell_class
 from hpcbench.models.initialisation import (
     RecurrentOptions,
     spectral_radius,

@@ -201,7 +201,7 @@ class TestRecall:
 class TestSplitGradient:
     @pytest.fixture
     def methods(self) -> dict[str, split_gradient.Method]:
-        from hpcbench.models import ModelConfig
+        from hpcbench.models.config import ModelConfig
         from hpcbench.models.forecaster import Forecaster, Scaling
 
         torch.manual_seed(1)

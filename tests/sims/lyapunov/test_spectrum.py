@@ -13,14 +13,14 @@ from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
 from sims.generation.spec import read_spec
 from sims.lyapunov.spectrum import Run, Spectrum, lyapunov_spectrum
-from sims.systems.registry import SYSTEMS
+from sims.systems.registry import system_class
 from sims.systems.system import System
 
 SPECS = Path(sims.__file__).parent / "specs"
 
 
 def make(name: str, **parameters: Any) -> System:
-    cls = SYSTEMS[name]
+    cls = system_class(name)
     system: System = cls(cls.Parameters(**parameters))
     return system
 

@@ -96,7 +96,7 @@ class ForcedMethod(Method):
         """Refuse fused cells: what a kernel fuses over time cannot be fed its own output."""
         require_cell(
             config,
-            stepwise_cells(),
+            stepwise_cells(config),
             "runs the cell on its own predictions, one step at a time, where a kernel that is "
             "fused over time gains nothing",
         )

@@ -95,12 +95,14 @@ class HessianFree(Method):
     def check(cls, config: "RunConfig") -> None:
         """Refuse fused cells, and rows that cannot be differentiated side by side."""
         require_cell(
-            config, stepwise_cells(), "needs forward-mode derivatives, which fused kernels lack"
+            config,
+            stepwise_cells(config),
+            "needs forward-mode derivatives, which fused kernels lack",
         )
         if config.train.method_options().preconditioner:
             require_cell(
                 config,
-                traceable_cells(),
+                traceable_cells(config),
                 "with a preconditioner differentiates all rows side by side",
             )
 

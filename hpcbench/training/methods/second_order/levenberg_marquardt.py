@@ -94,7 +94,7 @@ class LevenbergMarquardt(Method):
     @classmethod
     def check(cls, config: "RunConfig") -> None:
         """Refuse cells whose rows cannot be differentiated side by side."""
-        require_cell(config, traceable_cells(), "differentiates all rows side by side")
+        require_cell(config, traceable_cells(config), "differentiates all rows side by side")
         check_noise(config)
 
     def update(

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from hpcbench.data.windows import RowRandom
-from hpcbench.models import ModelConfig
+from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 from hpcbench.parallel.communicator import Alone
-from hpcbench.training.methods import method_class
 from hpcbench.training.methods.method import Method
+from hpcbench.training.methods.registry import method_class
 
 SITES = 6
 Build = Callable[..., Method]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hpcbench.models import CELLS, cell_class
+from hpcbench.models.config import CELLS, cell_class
 from hpcbench.models.initialisation import RecurrentOptions
-from hpcbench.training.methods import METHODS, method_class
-from hpcbench.training.optimizers import OPTIMIZERS, optimizer_options
+from hpcbench.training.methods.registry import METHODS, method_class
+from hpcbench.training.optimizers.registry import OPTIMIZERS, optimizer_options
 
 PAGE = (Path(__file__).parents[4] / "docs" / "methods.md").read_text()
 OPTIONS = {

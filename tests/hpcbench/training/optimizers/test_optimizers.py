@@ -10,14 +10,8 @@ from torch.optim import Optimizer
 
 from hpcbench.errors import InputError
 from hpcbench.run.checkpoint import optimizer_tensors, restore_optimizer
-from hpcbench.training.optimizers import (
-    OPTIMIZERS,
-    build_optimizer,
-    learning_rate,
-    optimizer_options,
-    scaled_schedule,
-    set_learning_rate,
-)
+from hpcbench.training.optimizers.registry import OPTIMIZERS, build_optimizer, optimizer_options
+from hpcbench.training.optimizers.schedule import learning_rate, scaled_schedule, set_learning_rate
 from hpcbench.training.optimizers.scheduled_nesterov import momentum
 from hpcbench.training.optimizers.soap import regular
 
