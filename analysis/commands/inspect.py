@@ -51,7 +51,7 @@ def command(arguments: argparse.Namespace) -> int:
     print_results(results, arguments.json, document)
     if problems:
         raise GateFailed("\n".join(problems))
-    message(f"{dataset.path}: every rule holds" + (", every block too" * arguments.verify))
+    message(f"{dataset.path}: every rule holds" + (", every checksum too" * arguments.verify))
     if picture is not None:
         message(f"{picture}: space-time picture")
     return 0

@@ -92,7 +92,7 @@ def _chosen(only: Sequence[str] | None, given: Mapping[str, Any]) -> list[str]:
     names = list(dict.fromkeys(only or EXAMPLES))
     for name in given:
         if name not in names:
-            raise InputError(f"--{name}: settings of an example that --only leaves out")
+            raise InputError(f"--{name}: --only leaves out this example; name it there too")
     return names
 
 

@@ -58,5 +58,5 @@ def command(arguments: argparse.Namespace) -> int:
     points = [point for point in overview.points if point["id"] in again]
     bad = bad_nodes(folder, overview.points) if site.scheduler == "slurm" else []
     if bad:
-        message(f"leaving out nodes where points failed and none succeeded: {', '.join(bad)}")
+        message(f"left out, as points failed there and none succeeded: {', '.join(bad)}")
     return hand_over(folder, points, site, arguments.json, [*arguments.exclude, *bad])

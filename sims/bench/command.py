@@ -148,7 +148,7 @@ def _io(arguments: argparse.Namespace) -> int:
     if arguments.megabytes < 1:
         raise InputError(f"--megabytes: at least 1 is needed; got {arguments.megabytes}")
     if not arguments.folder.is_dir():
-        raise InputError(f"--folder: {arguments.folder} is no folder; give one that is there")
+        raise InputError(f"--folder: {arguments.folder} is no folder; give an existing one")
     if arguments.core is not None:
         pin(arguments.core)
     results = io_rates(arguments.folder, arguments.megabytes, arguments.rounds, ranks)

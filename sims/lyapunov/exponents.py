@@ -133,4 +133,4 @@ def _report(
         margin = f"± {result['standard_error']:.2g}"
         print(f"{result['name']:<24} {result['value']:>12.6g} {margin:<10} {result['unit']}")
     if reference is not None:
-        message(f"stored for exponent_1: {reference}")
+        message(f"reference value of exponent_1: {reference}")
