@@ -70,6 +70,22 @@ def test_paths_in_code_exist(page: Path) -> None:
 
 
 @every_page
+def test_modules_in_code_exist(page: Path) -> None:
+    if page in HISTORY:
+        pytest.skip("names modules as they were called then")
+    name = rf"(?<![\w./:])(?:{'|'.join(PACKAGES)})(?:\.[a-z]\w*){{2,}}"
+    named = {found for code in code_of(page.read_text()) for found in re.findall(name, code)}
+    modules = [ROOT.joinpath(*found.split(".")) for found in named]
+    missing = [
+        module
+        for module in modules
+        if not (module.with_suffix(".py").is_file() or module.parent.with_suffix(".py").is_file())
+        and not module.is_dir()
+    ]
+    assert not missing
+
+
+@every_page
 def test_commands_exist(page: Path) -> None:
     named: set[str] = set()
     for code in code_of(page.read_text()):
@@ -132,6 +148,12 @@ def test_examples_of_extending_run(section: str, tmp_path: Path) -> None:
                 program, *words = shlex.split(line)
                 assert program == "hpcbench"
                 run([sys.executable, "-P", "-m", "hpcbench.cli", *words], tmp_path)
+
+
+def test_the_example_of_the_format_runs(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "data_format.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    run([sys.executable, "-P", "-c", example], tmp_path)
 
 
 def run(argv: list[str], folder: Path) -> None:
