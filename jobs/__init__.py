@@ -1,1 +1,1 @@
-"""Running the pipeline: on this machine, under mpirun, and on a cluster through Slurm."""
+"""Launching the pipeline: on this machine, under mpirun, and on a cluster through Slurm."""

@@ -20,11 +20,11 @@ READER = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``hpcbench compare``."""
-    parser.add_argument("a", type=Path, metavar="A", help="runs to compare with")
-    parser.add_argument("b", type=Path, metavar="B", help="runs to judge")
-    parser.add_argument("--margin", default="5%", help="difference that does not matter (5%%)")
+    parser.add_argument("a", type=Path, metavar="A", help="run or study to compare with")
+    parser.add_argument("b", type=Path, metavar="B", help="run or study to judge")
+    parser.add_argument("--margin", default="5%", help="difference too small to matter (5%%)")
     parser.add_argument("--metric", default="step_seconds", help="recorded metric to compare")
-    parser.add_argument("--gate", action="store_true", help="exit 1 when B is worse anywhere")
+    parser.add_argument("--gate", action="store_true", help="exit with 1 when B is worse anywhere")
 
 
 def command(arguments: argparse.Namespace) -> int:

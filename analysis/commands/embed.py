@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``hpcbench embed``."""
     parser.add_argument("data", metavar="DATA.h5", type=Path, help="the dataset")
     parser.add_argument(
-        "--component", type=int, help="look at this one only (default: a few, averaged)"
+        "--component", type=int, help="measure this component only (default: the mean of a few)"
     )
     parser.add_argument(
         "--max-lag",
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SAMPLES",
         help="largest lag (default: two Lyapunov times, at most half a trajectory)",
     )
-    parser.add_argument("--picture", metavar="FILE.png", type=Path, help="draw the curves as well")
+    parser.add_argument("--picture", metavar="FILE.png", type=Path, help="draw the curves into it")
 
 
 def command(arguments: argparse.Namespace) -> int:

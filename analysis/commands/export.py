@@ -32,8 +32,8 @@ EXTRAP_METRICS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``hpcbench export``."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="STUDY", help="runs to export")
-    parser.add_argument("--to", required=True, choices=tuple(ENDINGS), help="format")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="STUDY", help="what to export")
+    parser.add_argument("--to", required=True, choices=tuple(ENDINGS), help="format to write")
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="file to write (default: records.* in the first study)")  # fmt: skip
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--picture",
         metavar="FILE.png",
         type=Path,
-        help="where the space-time picture goes (default: DATA.png beside the dataset)",
+        help="file of the space-time picture (default: DATA.png beside the dataset)",
     )
 
 
@@ -51,7 +51,7 @@ def command(arguments: argparse.Namespace) -> int:
     print_results(results, arguments.json, document)
     if problems:
         raise GateFailed("\n".join(problems))
-    message(f"{dataset.path}: every rule holds" + (", every block too" * arguments.verify))
+    message(f"{dataset.path}: every rule holds" + (", every checksum too" * arguments.verify))
     if picture is not None:
         message(f"{picture}: space-time picture")
     return 0

@@ -1,1 +1,1 @@
-"""Run records as rows: found, read, cached, described."""
+"""The records of runs as rows: they are found, read, cached and described here."""

@@ -1,1 +1,1 @@
-"""The report: findings, the answer, sections, pictures, one page."""
+"""The report about runs: findings, answer, sections, pictures and one page."""

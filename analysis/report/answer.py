@@ -1,4 +1,4 @@
-"""The answer a page opens with, said in sentences that a table can be checked against."""
+"""The answer of a report: sentences whose numbers stand in its tables."""
 
 import math
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def skilled(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 
 def forecast_sentence(group: pd.DataFrame) -> str:
-    """Say how long the best forecaster of a system is right, and against what."""
+    """Say how long the best forecaster of a system stays valid, beside trivial forecasts."""
     best = group.iloc[int(group["vpt_mean"].argmax())].to_dict()
     who = " ".join(str(best[name]) for name in ("model", "method", "variant") if best.get(name))
     runs = "run" if len(group) == 1 else "runs"
@@ -89,7 +89,7 @@ def scaling_sentences(scaling: pd.DataFrame) -> list[str]:
         text += f"and an efficiency of {bounds(last, 'efficiency')}."
         if last["interval_over"] == "steps":
             text += f" With {last['n_ok']:.0f} done at {last['ranks']:.0f} ranks, the intervals "
-            text += "tell the spread of steps, not of repeats."
+            text += "show the spread of steps, not of repeats."
         sentences.append(text)
     return sentences
 
@@ -98,8 +98,8 @@ def base_sentences(scaling: pd.DataFrame) -> list[str]:
     """Say how long a step takes where there is only one number of ranks."""
     return [
         f"{row['label']}, {row['backend']}: a step takes {bounds(row, 'step_seconds')} s on "
-        f"{row['ranks']:.0f} rank{'s' if row['ranks'] > 1 else ''}; with no other number of ranks "
-        "there is no speed-up to tell."
+        f"{row['ranks']:.0f} rank{'s' if row['ranks'] > 1 else ''}; no other number of ranks was "
+        "measured, so no speed-up is known."
         for row in scaling[scaling["step_seconds"].notna()].to_dict("records")
     ]
 

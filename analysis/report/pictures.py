@@ -180,7 +180,7 @@ def scaling_pictures(findings: Findings) -> list[Picture]:
             what = f"{rows['label'].iloc[0]}, {rows['backend'].iloc[0]}"
             pictures.append(
                 plots.fractions(rows, name=file_name(f"fractions_{place}_{what}"),
-                                title=f"{what}: where a step goes")
+                                title=f"{what}: where the time of a step goes")
             )  # fmt: skip
     for place, (_, rows) in enumerate(findings.quality.groupby(keys, sort=False, dropna=False)):
         if rows["e_tts"].notna().sum() > 1 and place < MAX_GROUPS:

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="where to write (default: report/ inside the first path)",
+        help="folder to write (default: report/ inside the first path)",
     )
     parser.add_argument("--title", default="", help="title of the page")
     parser.add_argument("--question", default="", help="the question the page answers")
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--project",
         type=int,
         metavar="RANKS",
-        help="also show what the fitted laws say at that many ranks",
+        help="project the fitted laws to this number of ranks",
     )
     parser.add_argument(
         "--lyapunov",
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         action="append",
         default=[],
-        help="spectrum of a system, as `hpcbench lyapunov SPEC.toml --json` prints it; repeatable",
+        help="spectrum that `hpcbench lyapunov SPEC.toml --json` printed; repeatable",
     )
 
 

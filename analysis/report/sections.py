@@ -74,7 +74,7 @@ def table(
 
 
 def accuracy_section(findings: Findings) -> Section:
-    """Return what the forecasts are worth."""
+    """Return how accurate the forecasts are."""
     accuracy = findings.accuracy
     scored = accuracy[(accuracy["state"] == "done") & accuracy["vpt_mean"].notna()]
     methods = findings.ranking
@@ -98,7 +98,7 @@ def accuracy_section(findings: Findings) -> Section:
 
 
 def scaling_section(findings: Findings) -> Section:
-    """Return what ranks are worth."""
+    """Return how step times and efficiency follow the number of ranks."""
     shown = {(id(f), fit.law.name) for f in findings.fits for fit in f.shown}
     laws = {name for _, name in shown}
     fits = findings.fit_rows.assign(
@@ -115,18 +115,19 @@ def scaling_section(findings: Findings) -> Section:
         "Step time is the slowest rank's, after the warm-up; the median is given with its exact "
         "rank interval. Speed-up and efficiency are relative to the base in the row, the smallest "
         "number of ranks measured; their intervals come from resampling runs and blocks of steps. "
-        "The factors of the efficiency multiply back to it up to the residual."
+        "The product of its factors is the efficiency, up to the residual."
         + (" No law is fitted: that takes at least 4 different numbers of ranks." if few else "")
         + (f" Laws are fitted to the first {MAX_CURVES} curves." if many else ""),
         [
             *table("scaling", "Step time, speed-up and efficiency", findings.scaling, SCALING),
             *table("fractions", "Factors of the efficiency", findings.fractions, FRACTIONS),
-            *table("baselines", "What the same jobs measured before training: allreduce by ring "
-                   "α and β, reading and writing; predicted beside measured", findings.baselines,
+            *table("baselines", "Measured by the same jobs before training: allreduce by ring "
+                   "α and β, reading and writing; predictions beside measurements",
+                   findings.baselines,
                    BASELINES),
             *table("fits", "Laws fitted to the step times: the best by AICc and the classical one",
                    fits, FITS, fits[fits["law"].isin(laws) | (fits["label"] == "allreduce")]),
-            *table("projection", "What the laws say beyond the measurements; a projection is no "
+            *table("projection", "Step times that the laws predict; a projection is no "
                    "measurement", projected, PROJECTION),
             *table("quality", "Time to the target: E_tts = E_sys · E_alg", findings.quality,
                    QUALITY),
@@ -142,8 +143,8 @@ def runs_section(findings: Findings) -> Section:
     started = findings.attempts[findings.attempts["run_seconds"].notna()]
     return Section(
         "Runs",
-        "Nothing is removed from a timing: outliers (Tukey), drift and dependence between steps "
-        "are counted here, and a detected warm-up longer than the one taken off is a warning.",
+        "No step is removed from a timing. The table counts outliers (Tukey), drift and dependence "
+        "between steps. A detected warm-up longer than the one left out is a warning.",
         [
             *table("timings", "Steps of the finished runs", findings.timings, TIMINGS),
             *table(

@@ -1,1 +1,1 @@
-"""Intervals, tests, laws and their fits."""
+"""Statistics of measurements: intervals, tests, scaling laws and their fits."""

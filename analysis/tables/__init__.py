@@ -1,1 +1,1 @@
-"""Tables of runs, one file each."""
+"""The tables of a report, one file each."""

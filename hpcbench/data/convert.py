@@ -35,12 +35,12 @@ SCALE_ATTRIBUTES = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``hpcbench convert``."""
     parser.add_argument("source", metavar="IN.h5", type=Path, help="a finished dataset")
-    parser.add_argument("target", metavar="OUT.h5", type=Path, help="the new file")
+    parser.add_argument("target", metavar="OUT.h5", type=Path, help="file to write")
     parser.add_argument(
         "--compress",
         choices=("blosc2", "none"),
         default="blosc2",
-        help="blosc2 (LZ4 after a shuffle of bytes; default), or none: contiguous, as for training",
+        help="blosc2: LZ4 after a shuffle of bytes (default); none: contiguous, for training",
     )
     parser.add_argument(
         "--level",

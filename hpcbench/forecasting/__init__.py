@@ -1,1 +1,1 @@
-"""Forecasts of a trained model and what they are worth: skill, climate, Lyapunov spectra."""
+"""Forecasts of a trained model and their scores: skill, climate, Lyapunov spectra."""

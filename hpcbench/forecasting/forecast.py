@@ -35,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench forecast``."""
     parser.add_argument("run", type=Path, help="folder of a finished training run")
     parser.add_argument("--data", type=Path, help="dataset (default: the one trained on)")
-    parser.add_argument("--out", type=Path, help="folder (default: RUN/forecasts/NAME-OF-DATA)")
+    parser.add_argument("--out", type=Path, help="where to (default: RUN/forecasts/NAME-OF-DATA)")
     parser.add_argument(
         "--sites",
         type=int,
-        help="forecast rings of so many sites, a multiple of the dataset's, spread over ranks",
+        help="size of the rings to forecast, a multiple of the dataset's; ranks share the sites",
     )
 
 

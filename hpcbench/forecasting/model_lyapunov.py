@@ -237,7 +237,7 @@ def forecaster_rates(
     if num_exponents > states.shape[1]:
         raise InputError(
             f"forecast.attractor.exponents: given {num_exponents}, but the model in closed loop "
-            f"has {states.shape[1]} variables"
+            f"has {states.shape[1]} variables; give 1 to {states.shape[1]}"
         )
     if len(states) == 0:
         return np.empty((0, num_exponents))

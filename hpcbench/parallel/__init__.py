@@ -1,1 +1,1 @@
-"""Ranks, and how they average gradients."""
+"""The MPI ranks of a job, and the back-ends that average their gradients."""

@@ -1,1 +1,1 @@
-"""A run's folder and records: what was asked, with what, how it went, and its checkpoints."""
+"""The folder of a run: its records, its provenance, its timings and its checkpoints."""

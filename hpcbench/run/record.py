@@ -61,7 +61,7 @@ class RunDirectory:
             self._compare(read_json(existing))
             if not resume:
                 raise InputError(
-                    f"{self.path}: this run has been started before; give --resume to go on, or "
+                    f"{self.path}: this run was started before; give --resume to continue it, or "
                     "another --out"
                 )
         elif self.path.is_dir() and {p.name for p in self.path.iterdir()} - LAUNCHERS_FILES:
@@ -77,7 +77,7 @@ class RunDirectory:
     def _compare(self, other: dict[str, Any]) -> None:
         if other.get("schema") != SCHEMA:
             raise InputError(
-                f"{self.path}/run.json: schema {other.get('schema')}, this program reads {SCHEMA}"
+                f"{self.path}/run.json: schema {other.get('schema')}; this release reads {SCHEMA}"
             )
         if other.get("config_hash") != self.run["config_hash"]:
             changed = ", ".join(_differences(other, self.run)) or "config_hash"

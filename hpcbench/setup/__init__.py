@@ -1,1 +1,1 @@
-"""The virtual environment, made before anything is installed."""
+"""The set-up of the virtual environment; it runs before anything is installed."""

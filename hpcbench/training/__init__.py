@@ -1,1 +1,1 @@
-"""Training: the loop, its history, methods and optimisers."""
+"""Training: the loop of a run, its history, the methods and the optimisers."""

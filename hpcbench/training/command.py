@@ -97,10 +97,10 @@ def train(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench train``."""
-    parser.add_argument("spec", type=Path, help="TOML file: [model], [train], [forecast]")
+    parser.add_argument("spec", type=Path, help="TOML file with [model], [train] and [forecast]")
     parser.add_argument("--data", type=Path, help="dataset (default: dataset.path of the spec)")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME-OF-SPEC)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument("--seed", help="seed of the initial weights and of the order of windows")
 
 

@@ -44,14 +44,14 @@ PLAIN_WIDTH = 132
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench doctor``."""
-    parser.add_argument("--site", help="check a profile: from this login node, and by a tiny job")
-    parser.add_argument("--no-job", action="store_true", help="with --site: submit nothing")
+    parser.add_argument("--site", help="check this site profile from here and with a trial job")
+    parser.add_argument("--no-job", action="store_true", help="with --site: submit no trial job")
     parser.add_argument(
         "--wait",
         type=float,
         default=10.0,
         metavar="MINUTES",
-        help="with --site: how long the tiny job may wait in the queue (10)",
+        help="with --site: minutes the trial job may wait in the queue (10)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), help="with --site: folder of all studies"

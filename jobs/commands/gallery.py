@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("runs/gallery"), help="folder (default: runs/gallery)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes, to see that everything runs"
+        "--quick", action="store_true", help="use tiny sizes, to see that everything runs"
     )
     parser.add_argument(
-        "--only", metavar="NAME", nargs="+", help=f"these examples only: {', '.join(EXAMPLES)}"
+        "--only", metavar="NAME", nargs="+", help=f"make these examples only: {', '.join(EXAMPLES)}"
     )
     parser.epilog = "Any setting of an example can be given as well: --sine.epochs 200"
 
@@ -93,7 +93,7 @@ def _chosen(only: Sequence[str] | None, given: Mapping[str, Any]) -> list[str]:
     names = list(dict.fromkeys(only or EXAMPLES))
     for name in given:
         if name not in names:
-            raise InputError(f"--{name}: settings of an example that --only leaves out")
+            raise InputError(f"--{name}: --only leaves out this example; name it there too")
     return names
 
 

@@ -25,17 +25,19 @@ SHOWN = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench plan``."""
-    parser.add_argument("study", type=Path, metavar="STUDY.toml", help="the study")
-    parser.add_argument("--site", default="local", help="profile of the cluster (docs/sites.md)")
+    parser.add_argument("study", type=Path, metavar="STUDY.toml", help="file of the study")
+    parser.add_argument(
+        "--site", default="local", help="site profile of the cluster (docs/sites.md)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies")
-    parser.add_argument("--all", action="store_true", help=f"list all points, not {SHOWN}")
+    parser.add_argument("--all", action="store_true", help=f"list all points, not only {SHOWN}")
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Show every point of a study."""
     study = read_study(arguments.study, arguments.overrides)
     site = read_site(arguments.site)
-    # Imported here, after what is quickly found wrong: it takes torch along.
+    # Imported after the cheap checks: this import loads torch, which takes seconds.
     from jobs.study.points import plan_study
 
     plan = plan_study(study, arguments.study)

@@ -18,7 +18,7 @@ AGAIN = ("pending", "failed", "timed out", "preempted", "node failure", "cancell
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench resume``."""
     parser.add_argument("study", metavar="STUDY", help="name, folder or file of the study")
-    parser.add_argument("--site", help="profile of the cluster (default: as submitted)")
+    parser.add_argument("--site", help="site profile (default: the one submitted to)")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies")
     parser.add_argument(
         "--also",
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeat",
         action="store_true",
-        help="first add repeats to points whose step time is not known well enough ([repeat])",
+        help="first add repeats to points whose median step time is too uncertain ([repeat])",
     )
     parser.add_argument(
         "--exclude", action="append", default=[], metavar="NODE", help="a node that no job may use"
@@ -58,6 +58,6 @@ def command(arguments: argparse.Namespace) -> int:
     points = [point for point in overview.points if point.id in again]
     bad = bad_nodes(folder, overview.points) if site.scheduler == "slurm" else []
     if bad:
-        message(f"leaving out nodes where points failed and none succeeded: {', '.join(bad)}")
+        message(f"left out, as points failed there and none succeeded: {', '.join(bad)}")
     counts = hand_over(folder, points, site, [*arguments.exclude, *bad])
     return report_counts(folder, counts, arguments.json)

@@ -55,7 +55,7 @@ class Stage:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench smoke``."""
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/smoke"), help="study folder (default: runs/smoke)"
+        "--out", type=Path, default=Path("runs/smoke"), help="folder to write (default: runs/smoke)"
     )
 
 

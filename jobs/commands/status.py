@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench status``."""
     parser.add_argument("study", metavar="STUDY", help="name, folder or file of the study")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies")
-    parser.add_argument("--watch", action="store_true", help="again and again, until all is over")
-    parser.add_argument("--all", action="store_true", help="list points that are done as well")
+    parser.add_argument("--watch", action="store_true", help="repeat until every point has ended")
+    parser.add_argument("--all", action="store_true", help="list the finished points too")
 
 
 def status(study: Path | str, out: Path | str = "runs") -> list[PointState]:

@@ -20,8 +20,8 @@ TAKES_OVERRIDES = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of ``hpcbench submit``."""
-    parser.add_argument("study", type=Path, metavar="STUDY.toml", help="the study")
-    parser.add_argument("--site", required=True, help="profile of the cluster, or local")
+    parser.add_argument("study", type=Path, metavar="STUDY.toml", help="file of the study")
+    parser.add_argument("--site", required=True, help="site profile of the cluster, or local")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all studies")
 
 
@@ -64,7 +64,7 @@ def _submit(
 ) -> tuple[StudyFolder, dict[str, int]]:
     study = read_study(study_file, overrides)
     site = read_site(site_name)
-    # Imported here, after the quick checks: it takes torch along.
+    # Imported after the cheap checks: this import loads torch, which takes seconds.
     from jobs.study.points import plan_study
 
     plan = plan_study(study, study_file)

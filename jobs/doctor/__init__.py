@@ -1,1 +1,1 @@
-"""What this machine or a site has, what is missing, and how to get it."""
+"""The doctor: what this machine or a site has, what it lacks, and how to get it."""

@@ -1,4 +1,4 @@
-"""What a login node says of a site profile: commands, partition, account, limits, launcher."""
+"""Checks of a site profile from a login node: commands, partition, account, limits, launcher."""
 
 import getpass
 import os
@@ -55,7 +55,7 @@ def commands(site: Site) -> list[Finding]:
         findings = [Finding("slurm", ", ".join(versions), "", "warn", hint)]
     code, said = run_child(["scontrol", "ping"])
     if code != 0 or "UP" not in said:
-        hint = "the controller does not answer; is this a login node, and is SLURM_CONF right?"
+        hint = "the controller does not answer; run this on a login node, and check SLURM_CONF"
         return [*findings, Finding("slurm_controller", last_line(said), "", "fail", hint)]
     return [*findings, Finding("slurm_controller", last_line(said), "", "pass")]
 

@@ -1,4 +1,4 @@
-"""``hpcbench doctor --site NAME``: the profile from the login node, then through a tiny job."""
+"""``hpcbench doctor --site NAME``: check a profile from the login node, then by a trial job."""
 
 import secrets
 import shutil
@@ -77,7 +77,7 @@ def _trial(folder: Path, site: Site, wait_minutes: float) -> list[Finding]:
         batch = Batch("hpcbench-doctor", site, placement)
         (job_id,) = batch.submit(run_trial, [file], folder)
     except InputError as error:
-        hint = "partition, account, qos, constraint, time or numbers of the profile do not fit"
+        hint = "the scheduler refused the partition, account, qos, constraint, time or sizes"
         return [Finding("trial_job", str(error), "", "fail", hint)]
     begin = time.monotonic()
     problem = _await(job_id, folder, wait_minutes * 60)
@@ -115,7 +115,7 @@ def _await(job_id: str, folder: Path, seconds: float) -> Finding | None:
                 return _silent(job_id, state, folder)
         if time.monotonic() > deadline and (known is None or known.state != "RUNNING"):
             subprocess.run(["scancel", job_id], check=False, timeout=60)
-            hint = "the queue is long, or the job fits nowhere; --wait MINUTES waits longer"
+            hint = "the queue is long, or no node fits the job; --wait MINUTES waits longer"
             return Finding("trial_job", f"cancelled while {state}", "", "warn", hint)
         time.sleep(POLL_SECONDS)
     return None

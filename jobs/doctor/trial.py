@@ -1,4 +1,4 @@
-"""A tiny job on a site: do ranks start, talk, and see the same files, code and clock?
+"""The trial job of a site: ranks start, add up numbers, and compare files, code and clocks.
 
 It goes the way of every point: sbatch, driver, the site's launcher, ranks. The driver and the ranks
 leave what they saw in the trial's folder, and the login node judges it.
@@ -137,7 +137,7 @@ def _of_ranks(seen: Sequence[RankAnswer], placed: Placement) -> list[Finding]:
     if placed.gpus_per_rank:
         least = min(rank.gpus for rank in seen)
         if least < placed.gpus_per_rank:
-            hint = "is gpus_per_node right, is the driver there, and was torch built for CUDA?"
+            hint = "check gpus_per_node, the driver on the nodes, and that torch has CUDA"
             findings.append(Finding("gpus", least, "for a rank", "fail", hint))
         else:
             findings.append(Finding("gpus", least, "for a rank", "pass"))
@@ -159,7 +159,7 @@ def _code(answers: Sequence[DriverAnswer | RankAnswer]) -> Finding:
     others = sorted({answer.host for answer in answers if answer.code != here})
     if not others:
         return Finding("code_version", here, "", "pass")
-    hint = "the checkout is another one there; use one on a file system that all nodes see"
+    hint = "these nodes see another checkout; use one on a file system that all nodes see"
     return Finding("code_version", f"differs on {', '.join(others)}", "", "fail", hint)
 
 

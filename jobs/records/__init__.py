@@ -1,1 +1,1 @@
-"""The folder of a study and its records: the only room that knows their keys."""
+"""The records of a study; no other room knows their JSON keys."""

@@ -1,1 +1,1 @@
-"""Carrying out points and datasets: one attempt, one point, this machine."""
+"""Running points and datasets: one attempt, one point, all points on this machine."""

@@ -1,1 +1,1 @@
-"""Slurm: what it says of jobs, how drivers get into its queue, and the driver."""
+"""Slurm: its queue, the submission of jobs, and the driver that runs inside an allocation."""

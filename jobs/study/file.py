@@ -46,7 +46,7 @@ class StudySection(Config):
     @model_validator(mode="after")
     def _abba_compares(self) -> "StudySection":
         if (self.order == "abba") != (self.compare is not None):
-            raise ValueError('order = "abba" and compare = "FIELD" belong together')
+            raise ValueError('order = "abba" needs compare = "FIELD", and no other does')
         return self
 
 
@@ -145,7 +145,7 @@ class Scaling(Config):
     @model_validator(mode="after")
     def _has_its_law(self) -> "Scaling":
         if (self.mode == "weak") != bool(self.law):
-            raise ValueError('a law belongs to mode = "weak", and a weak study states its law')
+            raise ValueError('mode = "weak" and a law belong together; give both or neither')
         return self
 
 
@@ -236,5 +236,5 @@ def _check_values(name: str, values: list[Any]) -> None:
     seen: list[Any] = []
     for value in values:
         if value in seen:
-            raise ValueError(f"{name} has the value {value!r} twice")
+            raise ValueError(f"{name} has the value {value!r} twice; give it once")
         seen.append(value)

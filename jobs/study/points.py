@@ -45,7 +45,7 @@ def plan_study(study: Study, study_file: Path, num_repeats: int | None = None) -
     expansion = _Expansion(study, study_file, num_repeats or study.repeat.min)
     points = ordered(expansion.points(), study.study.order, study.study.seed, expansion.compare)
     if not points:
-        raise InputError(f"{study_file}: axes: where and exclude leave no point")
+        raise InputError(f"{study_file}: axes: where and exclude leave no point; loosen one")
     return Plan(study, points, expansion.datasets, expansion.code)
 
 
@@ -101,7 +101,7 @@ class _Expansion:
         def take(name: str, place: str) -> str:
             full = self._name(name, place)
             if full in taken:
-                raise InputError(f"{self.file}: {place}: {full} varies in two places")
+                raise InputError(f"{self.file}: {place}: {full} varies in two places; keep one")
             taken.add(full)
             return full
 

@@ -1,1 +1,1 @@
-"""Rates of the simulators on this machine, beside its measured limits."""
+"""Rates of the simulators on this machine, beside the measured limits of the machine."""

@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="kernels: updates per second of one core; space: one large trajectory, on one rank "
         "and on all (under mpirun); io: writing of datasets (or under mpirun)",
     )
-    parser.add_argument("--rounds", type=int, default=9, help="samples of each rate (9)")
+    parser.add_argument("--rounds", type=int, default=9, help="measurements of each rate (9)")
     parser.add_argument(
         "--core", type=int, help="core to run on (kernels: the last one allowed; io: all)"
     )
-    parser.add_argument("--only", default="", help="kernels: those whose name contains this")
+    parser.add_argument("--only", default="", help="kernels: only those whose name contains this")
     parser.add_argument(
         "--sites", type=int, default=10_000_000, help="space: sites of the ring (10000000)"
     )
@@ -36,10 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--points", type=int, default=1 << 20, help="space: points of the field (1048576)"
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path(), help="io: where to write (here; deleted afterwards)"
+        "--folder",
+        type=Path,
+        default=Path(),
+        help="io: folder to write to (here; deleted afterwards)",
     )
     parser.add_argument(
-        "--megabytes", type=int, default=1000, help="io: size of the dataset when writing (1000)"
+        "--megabytes", type=int, default=1000, help="io: megabytes of the dataset to write (1000)"
     )
 
 
@@ -103,7 +106,7 @@ def _io(arguments: argparse.Namespace) -> int:
     if arguments.megabytes < 1:
         raise InputError(f"--megabytes: at least 1 is needed; got {arguments.megabytes}")
     if not arguments.folder.is_dir():
-        raise InputError(f"--folder: {arguments.folder} is no folder; give one that is there")
+        raise InputError(f"--folder: {arguments.folder} is no folder; give an existing one")
     if arguments.core is not None:
         pin(arguments.core)
     results = io_rates(arguments.folder, arguments.megabytes, arguments.rounds, ranks)

@@ -1,1 +1,1 @@
-"""From a specification to a dataset: members shared over ranks, advanced, written, extended."""
+"""Generating a dataset: ranks share its members, advance them and write them."""

@@ -22,14 +22,14 @@ TAKES_OVERRIDES = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``hpcbench simulate``."""
-    parser.add_argument("spec", metavar="SPEC.toml", type=Path, help="what to generate")
+    parser.add_argument("spec", metavar="SPEC.toml", type=Path, help="specification of the dataset")
     parser.add_argument(
-        "--out", metavar="FILE.h5", type=Path, help="the dataset (default: data/SPEC.h5)"
+        "--out", metavar="FILE.h5", type=Path, help="file to write (default: data/SPEC.h5)"
     )
     parser.add_argument(
         "--layout",
         choices=("file", "parts", "collective"),
-        help="one file by one rank; one file per rank; one file by all ranks (HDF5 with MPI)",
+        help="one file by one rank; a file of each rank; one file by all ranks (HDF5 with MPI)",
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted generation")
     parser.add_argument(

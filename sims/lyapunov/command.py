@@ -22,8 +22,10 @@ MOST_BY_DEFAULT = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``hpcbench lyapunov``."""
-    parser.add_argument("spec", metavar="SPEC.toml", type=Path, help="the system and its scheme")
-    parser.add_argument("--exponents", metavar="K", type=int, help="how many (all, at most 40)")
+    parser.add_argument(
+        "spec", metavar="SPEC.toml", type=Path, help="specification with the system"
+    )
+    parser.add_argument("--exponents", metavar="K", type=int, help="number of exponents (up to 40)")
     parser.add_argument(
         "--members", metavar="M", type=int, default=8, help="independent trajectories (8)"
     )
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--transient",
         metavar="N",
         type=int,
-        help="steps before, in which the vectors align (a tenth)",
+        help="steps before the measurement, while the vectors align (a tenth)",
     )
     parser.add_argument(
         "--between", metavar="N", type=int, default=10, help="steps between orthogonalisations (10)"
@@ -131,4 +133,4 @@ def _report(
         margin = f"± {result['standard_error']:.2g}"
         print(f"{result['name']:<24} {result['value']:>12.6g} {margin:<10} {result['unit']}")
     if reference is not None:
-        message(f"stored for exponent_1: {reference}")
+        message(f"reference value of exponent_1: {reference}")

@@ -1,1 +1,1 @@
-"""The systems: one file each, its equation first."""
+"""The dynamical systems, one file each; the equation opens its docstring."""

@@ -1,1 +1,1 @@
-"""Cells whose recurrent part is fixed: a readout alone is fitted."""
+"""Cells with a fixed recurrent part: training fits the readout alone."""

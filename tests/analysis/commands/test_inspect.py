@@ -46,7 +46,7 @@ def test_json_document(example: Path, capsys: pytest.CaptureFixture[str], tmp_pa
         assert values["state_sha256"] == dataset.state_sha256()
         assert document["content_hash"] == dataset.content_hash
     assert values["lyapunov_exponent"] == 0.0
-    assert "every rule holds, every block too" in output.err
+    assert "every rule holds, every checksum too" in output.err
 
 
 def test_a_broken_rule_fails_the_gate(example: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ def test_another_configuration_is_refused_naming_what_differs(tmp_path: Path) ->
 
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"schema": 2})
-    with pytest.raises(InputError, match="schema 2, this program reads 1"):
+    with pytest.raises(InputError, match="schema 2; this release reads 1"):
         RunDirectory(tmp_path, RUN).open(resume=True)
 
 

@@ -234,7 +234,7 @@ def test_datasets_are_shared_and_their_fields_can_be_axes() -> None:
         ("train.backend: unknown", {"axes": {"grid": {"backend": ["gloo"]}}}),
         ("cannot share", {"scaling": {"ranks": [1, 3]}}),
         ("at least 1", {"scaling": {"ranks": [0]}}),
-        ("states its law", {"scaling": {"mode": "weak", "ranks": [1]}}),
+        ("a law belong together", {"scaling": {"mode": "weak", "ranks": [1]}}),
         ("keeps the work", {"scaling": {"ranks": [1]}, "derived": {"hidden": "ranks"}}),
         (
             "declares it the same",

@@ -1,1 +1,1 @@
-"""Backpropagation through time over windows of one length or another."""
+"""Backpropagation through time, over windows or beyond them."""

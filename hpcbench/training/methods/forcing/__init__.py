@@ -1,1 +1,1 @@
-"""Methods that choose what a network is fed while it trains: truth, forecasts, or a mixture."""
+"""Methods that choose the inputs of training: the truth, forecasts, or a mixture of both."""

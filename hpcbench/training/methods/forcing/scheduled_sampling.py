@@ -46,7 +46,7 @@ class ScheduledSamplingOptions(Config):
         if not fits.get(self.schedule, self.decay is None):
             raise ValueError(
                 f"decay does not fit schedule = {self.schedule}, given {self.decay}: exponential "
-                "wants one below 1, inverse_sigmoid one of at least 1, the others none"
+                "needs one below 1, inverse_sigmoid one of at least 1, the others none"
             )
         return self
 
