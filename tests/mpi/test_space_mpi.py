@@ -163,5 +163,5 @@ def test_datasets_do_not_depend_on_the_ranks(
         assert verify(many) == []
     assert check(path) == []
     assert generate(spec, path, None, False, WORLD).already_there
-    with pytest.raises(InputError, match=r'--tiling: given "parts"; with integration'):
+    with pytest.raises(InputError, match=r'--layout: given "parts"; with integration'):
         generate(spec, path, "parts", False, WORLD)
