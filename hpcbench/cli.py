@@ -22,7 +22,7 @@ COMMANDS = {
         "sims.generation.simulate",
         "integrate a system, write its dataset",
     ),
-    "lyapunov": ("sims.lyapunov.exponents", "Lyapunov spectrum of a system, with error bars"),
+    "lyapunov": ("sims.lyapunov.command", "Lyapunov spectrum of a system, with error bars"),
     "inspect": ("analysis.commands.inspect", "summarise, check and draw a dataset"),
     "convert": ("hpcbench.data.convert", "compress a dataset with blosc2, or unpack it"),
     "embed": ("analysis.commands.embed", "correlation times, delays and dimension of a dataset"),

@@ -14,7 +14,7 @@ from hpcbench.forecasting.lyapunov_dimension import kaplan_yorke_dimension
 from hpcbench.parallel.ranks import Ranks
 from jobs.gallery.workshop import SYSTEM_SPECS
 from sims.generation.spec import read_spec
-from sims.lyapunov.spectrum import Run, lyapunov_spectrum
+from sims.lyapunov.spectrum import Schedule, lyapunov_spectrum
 
 Array = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def system_exponents(spec: str, step: float, number: int, num_steps: int, member
     """Return the leading exponents of a system, from several short trajectories."""
     found = read_spec(SYSTEM_SPECS / f"{spec}.toml", ["--integration.step", str(step)])
     whole = -(-num_steps // BETWEEN) * BETWEEN
-    length = Run(found.spin_up_steps, whole // 5 // BETWEEN * BETWEEN, whole, BETWEEN)
+    length = Schedule(found.spin_up_steps, whole // 5 // BETWEEN * BETWEEN, whole, BETWEEN)
     spectrum = lyapunov_spectrum(
         found.build_system(), step, number, members, found.seed, length, Ranks()
     )

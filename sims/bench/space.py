@@ -1,7 +1,6 @@
 """Rates of one large trajectory, on one rank and on all ranks of the job in turns."""
 
 import math
-import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from hpcbench.parallel.ranks import Ranks
 from sims.space.ring import STEPS_PER_EXCHANGE
-from sims.space.team import shared_state
+from sims.space.shared_state import shared_state
 from sims.systems.flows.kuramoto_sivashinsky import (
     KuramotoSivashinsky,
     KuramotoSivashinskyParameters,
@@ -59,7 +58,7 @@ def large_trajectories(num_sites: int, num_points: int) -> list[Large]:
     ]
 
 
-class _Team:
+class _TimedTrajectory:
     """A trajectory in shares over some ranks, and the samples of its rate."""
 
     def __init__(self, large: Large, state: np.ndarray[Any, Any], ranks: Ranks) -> None:
@@ -95,11 +94,11 @@ def measure(large: Large, ranks: Ranks, num_rounds: int) -> dict[int, list[Sampl
     rank; the first has all samples.
     """
     state = large.system.initial_states(1, range(1))[0]
-    together = _Team(large, state, ranks)
+    together = _TimedTrajectory(large, state, ranks)
     alone = None
     if ranks.size > 1:
         one = Ranks(ranks.comm.Split(ranks.rank))
-        alone = _Team(large, state, one) if ranks.is_first else None
+        alone = _TimedTrajectory(large, state, one) if ranks.is_first else None
     calibrated = (alone or together) if ranks.is_first or ranks.size == 1 else None
     count = large.num_steps
     if calibrated:
@@ -114,13 +113,6 @@ def measure(large: Large, ranks: Ranks, num_rounds: int) -> dict[int, list[Sampl
         together.take_sample(count)
     teams = [together] if alone is None else [alone, together]
     return {team.ranks.size: team.samples for team in teams}
-
-
-def own_core(ranks: Ranks) -> None:
-    """Bind this rank to one of the cores that it may use, if there is one for each."""
-    allowed = sorted(os.sched_getaffinity(0))
-    if len(allowed) >= ranks.size:
-        os.sched_setaffinity(0, {allowed[ranks.rank]})
 
 
 def _sleep_until_all_are_here(ranks: Ranks) -> None:

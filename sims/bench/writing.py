@@ -15,8 +15,9 @@ import numpy as np
 from hpcbench.data.format import part_path
 from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
+from sims.bench.result import measured
 from sims.generation.ensemble import generate
-from sims.generation.layout import share_members
+from sims.generation.members import share_members
 from sims.generation.spec import DatasetSpec, make_spec
 
 NUM_TRAJECTORIES, NUM_SITES = 256, 40
@@ -154,15 +155,10 @@ def _advance(spec: DatasetSpec[Any], members: range) -> None:
 
 def _rate(name: str, amount: float, seconds: list[float], unit: str) -> dict[str, Any]:
     rates = [amount / taken for taken in seconds]
-    return _result(name, statistics.median(rates), rates, unit)
+    return measured(name, rates, unit)
 
 
 def _ratio(name: str, ours: list[float], theirs: list[float]) -> dict[str, Any]:
     """Return the ratio of the medians, with the spread of the rounds' ratios."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return _result(name, statistics.median(ours) / statistics.median(theirs), ratios, "")
-
-
-def _result(name: str, value: float, rounds: list[float], unit: str) -> dict[str, Any]:
-    spread = {"lowest": min(rounds), "highest": max(rounds), "n": len(rounds)}
-    return {"name": name, "value": value, "unit": unit, **spread}
+    return measured(name, ratios, "", statistics.median(ours) / statistics.median(theirs))

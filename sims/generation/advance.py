@@ -29,7 +29,7 @@ WAITING_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class Task:
+class Advance:
     """Members that this rank advances, and the store they are written to.
 
     batches
@@ -48,7 +48,7 @@ class Task:
     def begin(
         cls, store: Store, members: range, system: System, dtype: str, threaded: bool
     ) -> Self:
-        """Return the task of advancing some members of a system in a store.
+        """Return the advance of some members of a system in a store.
 
         threaded
             Whether a core is free for writing behind.
@@ -69,15 +69,15 @@ class Task:
         self.store.close()
 
 
-def advance_task(
-    spec: DatasetSpec[Any], system: System, task: Task, known: Extended | None
+def advance_members(
+    spec: DatasetSpec[Any], system: System, advance: Advance, known: Extended | None
 ) -> Iterator[int]:
-    """Advance the members of a task to the end, and yield the steps taken by every piece of work.
+    """Advance the members to the end, and yield the steps taken by every piece of work.
 
     A block is marked as finished after a yield: where ranks share a store, which does not write
     behind, the caller makes sure that every rank has written its part.
     """
-    store, members, writer = task.store, task.members, task.writer
+    store, members, writer = advance.store, advance.members, advance.writer
     if store.progress:
         states, sums = store.resume(members)
     elif known is not None:
@@ -91,9 +91,9 @@ def advance_task(
             check_finite(spec, members, states)
             yield num_steps * len(members)
     for block in range(store.progress, store.num_blocks):
-        for batch in task.batches:
+        for batch in advance.batches:
             rows = slice(batch.start - members.start, batch.stop - members.start)
-            _advance_block(spec, system, task, block, batch, states[rows], sums[rows], known)
+            _advance_block(spec, system, advance, block, batch, states[rows], sums[rows], known)
         check_finite(spec, members, states)
         writer.run(store.write_states, block, members, states.copy(), sums.copy())
         yield _steps_of_block(spec, store, block, known) * len(members)
@@ -105,7 +105,7 @@ def advance_task(
 def _advance_block(
     spec: DatasetSpec[Any],
     system: System,
-    task: Task,
+    advance: Advance,
     block: int,
     batch: range,
     states: np.ndarray,
@@ -117,10 +117,10 @@ def _advance_block(
     states, sums
         Of the batch, changed in place.
     """
-    store, every = task.store, spec.steps_per_sample
+    store, every = advance.store, spec.steps_per_sample
     times = store.samples(block)
     shape = (len(batch), len(times), system.num_components)
-    samples = task.writer.buffer(shape, spec.sampling.dtype)
+    samples = advance.writer.buffer(shape, spec.sampling.dtype)
     num_known = _num_known(store, block, known)
     if known is not None:
         known.copy(batch, times.start, samples[:, :num_known])
@@ -133,7 +133,9 @@ def _advance_block(
     # the kernel's own sums differ from the readable ones in nothing but speed
     add = kernels.add_sums if system.compiled else add_sums
     add(sums[:num_training], samples[:num_training])
-    task.writer.run(store.write_samples, block, batch, samples, checksums(samples), buffer=samples)
+    advance.writer.run(
+        store.write_samples, block, batch, samples, checksums(samples), buffer=samples
+    )
 
 
 def _num_known(store: Store, block: int, known: Extended | None) -> int:
@@ -155,19 +157,19 @@ def _spin_up_pieces(spec: DatasetSpec[Any]) -> list[int]:
     return [last - first for first, last in itertools.pairwise(ends) if last > first]
 
 
-def num_pieces(spec: DatasetSpec[Any], task: Task, known: Extended | None) -> int:
-    """Return how often :func:`advance_task` yields."""
-    spin_up = 0 if task.store.progress or known else len(_spin_up_pieces(spec))
-    return spin_up + task.store.num_blocks - task.store.progress + 1
+def num_pieces(spec: DatasetSpec[Any], advance: Advance, known: Extended | None) -> int:
+    """Return how often :func:`advance_members` yields."""
+    spin_up = 0 if advance.store.progress or known else len(_spin_up_pieces(spec))
+    return spin_up + advance.store.num_blocks - advance.store.progress + 1
 
 
-def num_steps_of(spec: DatasetSpec[Any], task: Task, known: Extended | None) -> int:
-    """Return the steps of single members that :func:`advance_task` takes."""
-    store = task.store
+def num_steps_of(spec: DatasetSpec[Any], advance: Advance, known: Extended | None) -> int:
+    """Return the steps of single members that :func:`advance_members` takes."""
+    store = advance.store
     blocks = range(store.progress, store.num_blocks)
     spin_up = 0 if store.progress or known else spec.spin_up_steps
     steps = sum(_steps_of_block(spec, store, block, known) for block in blocks)
-    return len(task.members) * (spin_up + steps)
+    return len(advance.members) * (spin_up + steps)
 
 
 def check_finite(spec: DatasetSpec[Any], members: range, states: np.ndarray) -> None:

@@ -14,12 +14,14 @@ from hpcbench.data.store import CollectiveStore, Store
 from hpcbench.data.writer import finish, writer_lock
 from hpcbench.errors import EnvironmentLacks, HpcbenchError, InputError, PartlyDone, told_as
 from hpcbench.parallel.ranks import Ranks, share
-from sims.generation.advance import Task, advance_task, num_pieces, num_steps_of
+from sims.generation.advance import Advance, advance_members, num_pieces, num_steps_of
+from sims.generation.existing import look
 from sims.generation.extension import Extended
-from sims.generation.layout import check_layout, choose_layout, create, look, share_members
+from sims.generation.layout import check_layout, choose_layout, create
+from sims.generation.members import share_members
 from sims.generation.spec import DatasetSpec
 from sims.generation.store import CompiledStore
-from sims.space.team import InSpace
+from sims.space.team import Team
 from sims.systems.system import System
 
 
@@ -97,8 +99,8 @@ def generate(
         if found is None:
             create(path, header, chosen, made, ranks)
         begin = time.perf_counter()
-        with _open_tasks(path, system, header, chosen, ranks) as tasks:
-            num_steps = _run(spec, system, path, tasks, ranks, known)
+        with _open_advances(path, system, header, chosen, ranks) as advances:
+            num_steps = _run(spec, system, path, advances, ranks, known)
         ranks.first(lambda: _finish(path, header))
         seconds = time.perf_counter() - begin
     return Generated(False, seconds, sum(ranks.gather(num_steps)))
@@ -120,7 +122,7 @@ def _generate_in_space(
         )
     system = spec.build_system()
     _check_kernels(system.kernel_name, ranks)
-    team = InSpace(system, spec.integration.step, ranks)
+    team = Team(system, spec.integration.step, ranks)
     return team.lead(lambda: generate(spec, path, "file", resume, Ranks(), extend, team))
 
 
@@ -148,16 +150,16 @@ def _only_writer(path: Path, ranks: Ranks) -> Iterator[None]:
 
 
 @contextmanager
-def _open_tasks(
+def _open_advances(
     path: Path, system: System, header: Header, layout: Layout, ranks: Ranks
-) -> Iterator[list[Task]]:
+) -> Iterator[list[Advance]]:
     """Open the stores that this rank writes; the ranks may be more or fewer than the parts."""
-    tasks: list[Task] = []
+    advances: list[Advance] = []
     # read before any rank opens a part for writing, which locks it
     extents = ranks.first(lambda: read_hdf5(path, lambda f: read_extents(f, path, header)))
 
     def begin(store: Store, members: range) -> None:
-        tasks.append(Task.begin(store, members, system, header.dtype, threaded))
+        advances.append(Advance.begin(store, members, system, header.dtype, threaded))
 
     own_store = CompiledStore if system.compiled else Store
     # without a core of its own, the writing thread would only get into the kernel's way
@@ -178,12 +180,12 @@ def _open_tasks(
             begin(store, members)
 
     def close_all() -> None:
-        for task in tasks:
-            task.close()
+        for advance in advances:
+            advance.close()
 
     try:
         ranks.together(open_all)
-        yield tasks
+        yield advances
     except BaseException as error:
         # agreed errors find every rank here; after any other, the others may not take part
         if ranks.size == 1 or isinstance(error, HpcbenchError):
@@ -198,14 +200,16 @@ def _run(
     spec: DatasetSpec[Any],
     system: System,
     path: Path,
-    tasks: list[Task],
+    advances: list[Advance],
     ranks: Ranks,
     known: Extended | None,
 ) -> int:
-    """Advance all tasks of all ranks, in rounds, and return the steps taken by this rank."""
-    pieces = (piece for task in tasks for piece in advance_task(spec, system, task, known))
-    rounds = max(ranks.gather(sum(num_pieces(spec, task, known) for task in tasks)))
-    total = sum(num_steps_of(spec, task, known) for task in tasks)
+    """Advance the members of all ranks, in rounds, and return the steps taken by this rank."""
+    pieces = (
+        piece for advance in advances for piece in advance_members(spec, system, advance, known)
+    )
+    rounds = max(ranks.gather(sum(num_pieces(spec, advance, known) for advance in advances)))
+    total = sum(num_steps_of(spec, advance, known) for advance in advances)
     description = f"{spec.system}: {spec.sampling.num_trajectories} trajectories"
 
     @told_as(PartlyDone, _how_to_resume(path))

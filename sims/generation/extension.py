@@ -25,13 +25,12 @@ class Extended:
     def __init__(self, path: Path, header: Header, kernel: str) -> None:
         self._dataset: Dataset = open_dataset(path, mapped=True)
         found = self._dataset.header
-        ours, theirs = header.model_dump(), found.model_dump()
-        names = [name for name in ours if name != "num_samples" and not name.startswith("lyapunov")]
-        if other := [name for name in names if ours[name] != theirs[name]]:
-            differences = ", ".join(f"{n} is {theirs[n]}, not {ours[n]}" for n in other)
+        others = differences(found, header)
+        others.pop("num_samples", None)
+        if others:
             raise InputError(
-                f"--extend: {path} is not the beginning of this dataset: {differences}; only "
-                "sampling.num_samples may differ"
+                f"--extend: {path} is not the beginning of this dataset: "
+                f"{', '.join(others.values())}; only sampling.num_samples may differ"
             )
         if header.num_samples <= found.num_samples:
             raise InputError(
@@ -56,3 +55,13 @@ class Extended:
         """Fill ``(trajectory, time, component)`` with the samples from ``first`` on."""
         for trajectory, member in zip(samples, members, strict=True):
             trajectory[...] = self._dataset.trajectory(member)[first : first + len(trajectory)]
+
+
+def differences(found: Header, wanted: Header) -> dict[str, str]:
+    """Return the fields in which a dataset is not the one that is wanted, each in words.
+
+    Exponents do not count: they may have become better known.
+    """
+    ours, theirs = wanted.model_dump(), found.model_dump()
+    names = [n for n in ours if ours[n] != theirs[n] and not n.startswith("lyapunov")]
+    return {name: f"{name} is {theirs[name]}, not {ours[name]}" for name in names}

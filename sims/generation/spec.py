@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from hpcbench.config.tree import Config, merge, parse_overrides, read_toml, validate
 from hpcbench.data.format import Header
 from hpcbench.errors import nearest
-from sims.space.team import space_obstacle
+from sims.space.shared_state import space_obstacle
 from sims.systems.registry import system_class
 from sims.systems.system import Kernel, System
 

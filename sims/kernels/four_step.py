@@ -206,7 +206,7 @@ class Rows(_Pass):
     domain_length, step
         L and h.
 
-    References: `exponential.etdrk4_weights`; the stages stand in four_step.h.
+    References: `exponential.etdrk4_weights`; the stages stand in four_step_rows.h.
     """
 
     def __init__(

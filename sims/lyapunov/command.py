@@ -10,7 +10,7 @@ from hpcbench.console import message, print_results, progress
 from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import world
 from sims.generation.spec import DatasetSpec, read_spec
-from sims.lyapunov.spectrum import Run, Spectrum, lyapunov_spectrum
+from sims.lyapunov.spectrum import Schedule, Spectrum, lyapunov_spectrum
 
 TAKES_OVERRIDES = True
 
@@ -53,12 +53,12 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.seed is not None:
         overrides = [*overrides, "--seed", arguments.seed]
     spec = ranks.together(lambda: read_spec(arguments.spec, overrides))
-    run = _run(arguments, spec)
+    schedule = _schedule(arguments, spec)
     system = spec.build_system()
     number = arguments.exponents
     if number is None:
         number = min(system.num_tangents, MOST_BY_DEFAULT)
-    total = run.spin_up + run.transient + run.measured
+    total = schedule.spin_up + schedule.transient + schedule.measured
     description = f"{spec.system}: {number} exponents of {arguments.members} members"
     with progress(total, description, enabled=ranks.is_first) as show:
         spectrum = ranks.together(
@@ -68,17 +68,17 @@ def command(arguments: argparse.Namespace) -> int:
                 number,
                 arguments.members,
                 spec.seed,
-                run,
+                schedule,
                 ranks,
                 show,
             )
         )
     if ranks.is_first:
-        _report(spec, spectrum, run, arguments)
+        _report(spec, spectrum, schedule, arguments)
     return 0
 
 
-def _run(arguments: argparse.Namespace, spec: DatasetSpec[Any]) -> Run:
+def _schedule(arguments: argparse.Namespace, spec: DatasetSpec[Any]) -> Schedule:
     between, measured = arguments.between, arguments.steps
     transient = measured // 10 if arguments.transient is None else arguments.transient
     for option, value, least in (
@@ -92,11 +92,11 @@ def _run(arguments: argparse.Namespace, spec: DatasetSpec[Any]) -> Run:
     def whole(steps: int) -> int:
         return -(-steps // between) * between
 
-    return Run(spec.spin_up_steps, whole(transient), whole(measured), between)
+    return Schedule(spec.spin_up_steps, whole(transient), whole(measured), between)
 
 
 def _report(
-    spec: DatasetSpec[Any], spectrum: Spectrum, run: Run, arguments: argparse.Namespace
+    spec: DatasetSpec[Any], spectrum: Spectrum, schedule: Schedule, arguments: argparse.Namespace
 ) -> None:
     unit = "per model time unit"
     results: list[dict[str, Any]] = [
@@ -118,7 +118,7 @@ def _report(
         "step": spec.integration.step,
         "seed": spec.seed,
         "members": arguments.members,
-        "time_per_member": run.measured * spec.integration.step,
+        "time_per_member": schedule.measured * spec.integration.step,
         "reference": None if reference is None else str(reference),
     }
     if arguments.json:

@@ -16,7 +16,7 @@ ONE_STEP_SCHEMES = ("rk4", "euler", "etdrk4", "iteration", "exact")
 
 
 @dataclass(frozen=True)
-class Run:
+class Schedule:
     """How long a spectrum is measured, in steps.
 
     spin_up
@@ -85,7 +85,7 @@ def lyapunov_spectrum(
     num_exponents: int,
     num_members: int,
     seed: int,
-    run: Run,
+    schedule: Schedule,
     ranks: Ranks,
     advanced: Callable[[int], None] = lambda steps: None,
 ) -> Spectrum:
@@ -118,16 +118,16 @@ def lyapunov_spectrum(
     _check(system, num_exponents, num_members, ranks)
     members = share(num_members, ranks.rank, ranks.size)
     states = system.initial_states(seed, members)
-    system.advance(states, step, run.spin_up, max(run.spin_up, 1))
-    advanced(run.spin_up)
+    system.advance(states, step, schedule.spin_up, max(schedule.spin_up, 1))
+    advanced(schedule.spin_up)
     working = system.to_working(states)
     vectors = np.stack([_first_vectors(system, seed, m, num_exponents) for m in members])
     vectors, _ = _orthonormal(vectors)
     take_step = system.linearised_stepper(step)
     growth = np.zeros((len(members), num_exponents))
-    for done in range(0, run.transient + run.measured, run.between):
+    for done in range(0, schedule.transient + schedule.measured, schedule.between):
         joint = np.concatenate([working[:, None], vectors], axis=1)
-        for _ in range(run.between):
+        for _ in range(schedule.between):
             joint = take_step(joint)
         working = joint[:, 0]
         if not np.isfinite(working).all():
@@ -136,11 +136,11 @@ def lyapunov_spectrum(
                 "a trajectory grew beyond all numbers; give a smaller step"
             )
         vectors, sizes = _orthonormal(system.restrict_tangents(joint[:, 1:]))
-        if done >= run.transient:
+        if done >= schedule.transient:
             with np.errstate(divide="ignore"):  # a direction may vanish at once
                 growth += np.log(sizes)
-        advanced(run.between)
-    rates = growth / (run.measured * step)
+        advanced(schedule.between)
+    rates = growth / (schedule.measured * step)
     return Spectrum(np.concatenate(ranks.gather(rates)))
 
 

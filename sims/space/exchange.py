@@ -19,7 +19,7 @@ SHARED_FOLDER = Path("/dev/shm")
 Addresses = np.ndarray[Any, np.dtype[np.intp]]
 
 
-class Layout:
+class Tiling:
     """Which tiles of a matrix fall to which rank, and their order in a rank's memory.
 
     A rank holds the columns that it works on in chunks, one for each rank that works on their
@@ -73,14 +73,14 @@ class Layout:
 
 
 class Exchange(Protocol):
-    """The memory of a layout, and what happens between the work on columns and on rows.
+    """The memory of a tiling, and what happens between the work on columns and on rows.
 
     Attributes
     ----------
     by_column
-        As :meth:`Layout.column_tiles` returns it.
+        As :meth:`Tiling.column_tiles` returns it.
     by_row
-        As :meth:`Layout.row_tiles` returns it.
+        As :meth:`Tiling.row_tiles` returns it.
     """
 
     by_column: tuple[Addresses, Addresses]
@@ -96,10 +96,10 @@ class Exchange(Protocol):
 class OneRank:
     """Everything is with the one rank."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._memory = aligned(layout.chunk_tiles(0, 0) * TILE_NUMBERS)
-        self.by_column = layout.column_tiles(self._memory.ctypes.data)
-        self.by_row = layout.row_tiles([self._memory.ctypes.data])
+    def __init__(self, tiling: Tiling) -> None:
+        self._memory = aligned(tiling.chunk_tiles(0, 0) * TILE_NUMBERS)
+        self.by_column = tiling.column_tiles(self._memory.ctypes.data)
+        self.by_row = tiling.row_tiles([self._memory.ctypes.data])
 
     def to_rows(self) -> None:
         """Do nothing: they are there."""
@@ -115,15 +115,15 @@ class CommonMemory:
         Mapped by all ranks, as many bytes as all chunks together.
     """
 
-    def __init__(self, layout: Layout, memory: mmap.mmap) -> None:
-        size, rank = layout.ranks.size, layout.ranks.rank
-        self._comm = layout.ranks.comm
+    def __init__(self, tiling: Tiling, memory: mmap.mmap) -> None:
+        size, rank = tiling.ranks.size, tiling.ranks.rank
+        self._comm = tiling.ranks.comm
         self._memory = np.frombuffer(memory, np.uint8)
-        begin = [self._memory.ctypes.data + span.start for span in _spans(layout)]
-        self.by_column = layout.column_tiles(begin[rank])
+        begin = [self._memory.ctypes.data + span.start for span in _spans(tiling)]
+        self.by_column = tiling.column_tiles(begin[rank])
         for other in range(size):
-            begin[other] += TILE_BYTES * sum(layout.chunk_tiles(other, r) for r in range(rank))
-        self.by_row = layout.row_tiles(begin)
+            begin[other] += TILE_BYTES * sum(tiling.chunk_tiles(other, r) for r in range(rank))
+        self.by_row = tiling.row_tiles(begin)
 
     def to_rows(self) -> None:
         """Wait until the columns of all ranks are ready."""
@@ -137,15 +137,15 @@ class CommonMemory:
 class Messages:
     """Chunks go from rank to rank: one Alltoallv each way."""
 
-    def __init__(self, layout: Layout) -> None:
-        size, rank = layout.ranks.size, layout.ranks.rank
-        self._comm = layout.ranks.comm
-        columns = [layout.chunk_tiles(rank, other) * TILE_NUMBERS for other in range(size)]
-        rows = [layout.chunk_tiles(other, rank) * TILE_NUMBERS for other in range(size)]
+    def __init__(self, tiling: Tiling) -> None:
+        size, rank = tiling.ranks.size, tiling.ranks.rank
+        self._comm = tiling.ranks.comm
+        columns = [tiling.chunk_tiles(rank, other) * TILE_NUMBERS for other in range(size)]
+        rows = [tiling.chunk_tiles(other, rank) * TILE_NUMBERS for other in range(size)]
         by_column, by_row = aligned(sum(columns)), aligned(sum(rows))
         self._columns, self._rows = [by_column, columns], [by_row, rows]
-        self.by_column, begin = layout.column_tiles(by_column.ctypes.data), by_row.ctypes.data
-        self.by_row = layout.row_tiles([begin + 8 * sum(rows[:other]) for other in range(size)])
+        self.by_column, begin = tiling.column_tiles(by_column.ctypes.data), by_row.ctypes.data
+        self.by_row = tiling.row_tiles([begin + 8 * sum(rows[:other]) for other in range(size)])
 
     def to_rows(self) -> None:
         """Send columns to the ranks that hold their rows."""
@@ -156,27 +156,27 @@ class Messages:
         self._comm.Alltoallv(self._rows, self._columns)
 
 
-def exchange(layout: Layout) -> Exchange:
+def exchange(tiling: Tiling) -> Exchange:
     """Return the fastest way from columns to rows and back for these ranks."""
-    if layout.ranks.size == 1:
-        return OneRank(layout)
-    memory = _common_memory(layout)
-    return Messages(layout) if memory is None else CommonMemory(layout, memory)
+    if tiling.ranks.size == 1:
+        return OneRank(tiling)
+    memory = _common_memory(tiling)
+    return Messages(tiling) if memory is None else CommonMemory(tiling, memory)
 
 
-def _spans(layout: Layout) -> list[range]:
+def _spans(tiling: Tiling) -> list[range]:
     """Return the bytes of every rank's chunks in the common memory."""
-    size = layout.ranks.size
+    size = tiling.ranks.size
     ends = [0]
     for rank in range(size):
-        tiles = sum(layout.chunk_tiles(rank, other) for other in range(size))
+        tiles = sum(tiling.chunk_tiles(rank, other) for other in range(size))
         ends.append(ends[-1] + tiles * TILE_BYTES)
     return [range(begin, end) for begin, end in pairwise(ends)]
 
 
-def _common_memory(layout: Layout) -> mmap.mmap | None:
+def _common_memory(tiling: Tiling) -> mmap.mmap | None:
     """Return memory that all ranks map, None where they are on several nodes or have no room."""
-    ranks, spans = layout.ranks, _spans(layout)
+    ranks, spans = tiling.ranks, _spans(tiling)
     with contextlib.ExitStack() as stack:
         name = ""
         if ranks.is_first:

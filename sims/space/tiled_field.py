@@ -8,7 +8,7 @@ import numpy as np
 from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
 from sims.kernels.four_step import TILE, Columns, Rows, split_size
-from sims.space.exchange import Layout, exchange
+from sims.space.exchange import Tiling, exchange
 from sims.systems.flows.kuramoto_sivashinsky import KuramotoSivashinsky
 
 
@@ -30,7 +30,7 @@ class TiledField:
 
     Raises :class:`InputError` for more ranks than there are tiles in a row or column.
 
-    References: `sims.schemes.etdrk4.ETDRK4`; `sims.space.field.FourStep`.
+    References: `sims.schemes.etdrk4.ETDRK4`; `sims.space.four_step.FourStep`.
     """
 
     compiled = True
@@ -41,17 +41,17 @@ class TiledField:
             raise InputError(_too_many(num_points, ranks.size))
         self.sizes = split_size(num_points)
         first, second = self.sizes
-        self.layout = Layout(first // 2 // TILE + 1, second // TILE, ranks)
-        self.exchange = exchange(self.layout)
-        self.columns = Columns(self.sizes, self.layout.own_columns, *self.exchange.by_column)
+        self.tiling = Tiling(first // 2 // TILE + 1, second // TILE, ranks)
+        self.exchange = exchange(self.tiling)
+        self.columns = Columns(self.sizes, self.tiling.own_columns, *self.exchange.by_column)
         length = system.parameters.domain_length
-        self.rows = Rows(self.sizes, self.layout.own_rows, self.exchange.by_row, length, step)
+        self.rows = Rows(self.sizes, self.tiling.own_rows, self.exchange.by_row, length, step)
         self.exchange_seconds = 0.0
 
     @property
     def shares(self) -> list[int]:
         """Points of every rank."""
-        return [len(columns) * TILE * self.sizes[0] for columns in self.layout.columns]
+        return [len(columns) * TILE * self.sizes[0] for columns in self.tiling.columns]
 
     def arrange(self, state: np.ndarray) -> np.ndarray:
         """Return a whole field in the order in which ranks share it, ``(n₁, own n₂)`` each."""
@@ -87,7 +87,7 @@ class TiledField:
                 self._exchanged(self.exchange.to_columns)
 
     def _slices(self) -> list[slice]:
-        return [slice(TILE * c.start, TILE * c.stop) for c in self.layout.columns]
+        return [slice(TILE * c.start, TILE * c.stop) for c in self.tiling.columns]
 
     def _exchanged(self, exchange: Callable[[], None]) -> None:
         begin = time.perf_counter()

@@ -7,10 +7,10 @@ from sims.systems.flows.driven_oscillator import DrivenOscillator
 from sims.systems.flows.kuramoto_sivashinsky import KuramotoSivashinsky
 from sims.systems.flows.lorenz63 import Lorenz63
 from sims.systems.flows.lorenz96 import Lorenz96
-from sims.systems.maps.driven import NarendraPlant
 from sims.systems.maps.henon_map import HenonMap
 from sims.systems.maps.linear_map import LinearMap
 from sims.systems.maps.logistic_map import LogisticMap
+from sims.systems.maps.narendra_plant import NarendraPlant
 from sims.systems.sine import NoisySine, Sine
 
 CLASSES = (

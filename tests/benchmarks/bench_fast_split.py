@@ -41,7 +41,7 @@ from hpcbench.training.methods.method import Method
 from hpcbench.training.methods.split import split_layer
 from hpcbench.training.methods.split.split_layer import PRODUCT_ROWS, SplitLayer, aten
 from jobs.doctor.hardware import ALLOCATOR
-from sims.bench.command import pin
+from sims.bench.cores import pin
 
 SITES, BATCH, WINDOW = 40, 32, 64
 SHAPES: dict[str, dict[str, Any]] = {

@@ -23,9 +23,10 @@ import numpy as np
 import scipy.fft
 
 from sims import kernels
-from sims.bench.command import pin
+from sims.bench.cores import pin
 from sims.kernels.measure import Work, interleaved_rates
 from sims.schemes.etdrk4 import ETDRK4
+from sims.schemes.rk4 import rk4_step
 
 FORCING, STEP = 8.0, 0.01
 TARGET_ERROR = 1e-5
@@ -69,11 +70,7 @@ def installed(name: str) -> bool:
 
 def runge_kutta(slope: Callable[[Any], Any], x: Any, num_steps: int) -> Any:
     for _ in range(num_steps):
-        k1 = slope(x)
-        k2 = slope(x + STEP / 2 * k1)
-        k3 = slope(x + STEP / 2 * k2)
-        k4 = slope(x + STEP * k3)
-        x = x + STEP / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        x = rk4_step(slope, x, STEP)
     return x
 
 

@@ -15,9 +15,9 @@ from bench_kernels import Contest, fft_etdrk4, ks_length, show
 
 from hpcbench.parallel.ranks import Ranks
 from sims import kernels
-from sims.bench.command import pin
+from sims.bench.cores import pin
 from sims.space.field import Field
-from sims.space.team import Shared
+from sims.space.shared_state import SharedState
 from sims.space.tiled_field import TiledField
 from sims.systems.flows.kuramoto_sivashinsky import (
     KuramotoSivashinsky,
@@ -78,7 +78,7 @@ def contest(num_points: int) -> Contest:
     start = system.initial_states(1, range(1))[0]
     result = Contest(f"Kuramoto-Sivashinsky ETDRK4, one field of {num_points} points, float64")
 
-    def add(name: str, field: Shared, num_steps: int) -> None:
+    def add(name: str, field: SharedState, num_steps: int) -> None:
         field.load(field.arrange(start))
         result.add(name, lambda: field.advance(num_steps), float(num_points * num_steps))
 

@@ -19,7 +19,7 @@ from hpcbench.data.store import CollectiveStore, Store
 from hpcbench.errors import InputError, PartlyDone
 from hpcbench.parallel.ranks import Ranks
 from sims.generation.ensemble import generate
-from sims.generation.layout import share_members
+from sims.generation.members import share_members
 from sims.generation.spec import DatasetSpec, read_spec
 
 pytestmark = pytest.mark.mpi

@@ -15,8 +15,8 @@ from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
 from sims.generation.ensemble import generate
 from sims.generation.spec import DatasetSpec, read_spec
-from sims.space.exchange import CommonMemory, Layout, Messages, OneRank
-from sims.space.team import InSpace
+from sims.space.exchange import CommonMemory, Messages, OneRank, Tiling
+from sims.space.team import Team
 from sims.space.tiled_field import most_ranks
 from sims.systems.flows.kuramoto_sivashinsky import (
     KuramotoSivashinsky,
@@ -45,7 +45,7 @@ def ahead(system: System, step: float, num_steps: int, ranks: Ranks) -> np.ndarr
     """Two states some steps later and on the way, by all given ranks."""
     states = system.initial_states(1, range(2))
     out = np.empty((2, 3, system.num_components))
-    team = InSpace(system, step, ranks)
+    team = Team(system, step, ranks)
     team.lead(lambda: team.advance(states, step, 3 * num_steps, num_steps, out))
     np.testing.assert_array_equal(out[:, -1] if ranks.is_first else 0, states * ranks.is_first)
     return MPI.COMM_WORLD.bcast(out) if ranks.size > 1 else out
@@ -89,32 +89,32 @@ def test_a_tiled_field_on_any_number_of_ranks(
 def test_memory_is_shared_where_all_ranks_have_it(
     shared_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layout = Layout(9, 16, WORLD)
+    tiling = Tiling(9, 16, WORLD)
     monkeypatch.setattr(sims.space.exchange, "SHARED_FOLDER", shared_tmp_path)
-    assert isinstance(sims.space.exchange.exchange(layout), CommonMemory)
+    assert isinstance(sims.space.exchange.exchange(tiling), CommonMemory)
     MPI.COMM_WORLD.barrier()  # the first rank has removed the name
     assert list(shared_tmp_path.iterdir()) == []
     MPI.COMM_WORLD.barrier()  # all have looked, before the first makes another
     # one rank without it is enough for messages between all
     if WORLD.rank == WORLD.size - 1:
         monkeypatch.setattr(sims.space.exchange, "_open", lambda name, own: None)
-    assert isinstance(sims.space.exchange.exchange(layout), Messages)
-    assert isinstance(sims.space.exchange.exchange(Layout(9, 16, Ranks())), OneRank)
+    assert isinstance(sims.space.exchange.exchange(tiling), Messages)
+    assert isinstance(sims.space.exchange.exchange(Tiling(9, 16, Ranks())), OneRank)
 
 
 def test_too_many_ranks_are_told_what_would_do() -> None:
     with pytest.raises(InputError, match=rf"give at least {8 * WORLD.size} sites") as caught:
-        InSpace(lorenz96(8 * WORLD.size - 1), 0.01, WORLD)
+        Team(lorenz96(8 * WORLD.size - 1), 0.01, WORLD)
     assert f"start at most {WORLD.size - 1} ranks" in str(caught.value)
     with pytest.raises(InputError, match=r"parameters.num_points: 14 is .* sizes that work: "):
-        InSpace(kuramoto_sivashinsky(14), 0.25, WORLD)
+        Team(kuramoto_sivashinsky(14), 0.25, WORLD)
     if WORLD.size > most_ranks(512):
         with pytest.raises(InputError, match=r"give 1024 points, start at most 2 ranks"):
-            InSpace(kuramoto_sivashinsky(512, "compiled"), 0.25, WORLD)
+            Team(kuramoto_sivashinsky(512, "compiled"), 0.25, WORLD)
 
 
 def test_errors_of_the_first_rank_reach_all() -> None:
-    team = InSpace(lorenz96(100), 0.01, WORLD)
+    team = Team(lorenz96(100), 0.01, WORLD)
 
     def fail() -> None:
         team.advance(np.ones((1, 100)), 0.01, 5, 5)

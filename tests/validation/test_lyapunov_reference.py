@@ -8,7 +8,7 @@ import pytest
 import sims
 from hpcbench.parallel.ranks import Ranks
 from sims.generation.spec import read_spec
-from sims.lyapunov.spectrum import Run, Spectrum, lyapunov_spectrum
+from sims.lyapunov.spectrum import Schedule, Spectrum, lyapunov_spectrum
 
 pytestmark = pytest.mark.validation
 
@@ -33,7 +33,7 @@ def test_largest_exponent_and_dimension(name: str) -> None:
     number, members, steps, exponent, margin, dimension, dimension_margin = CASES[name]
     spec = read_spec(SPECS / f"{name}.toml")
     system, step = spec.build_system(), spec.integration.step
-    run = Run(spec.spin_up_steps, steps // 10, steps, 10)
+    run = Schedule(spec.spin_up_steps, steps // 10, steps, 10)
     found: Spectrum = lyapunov_spectrum(system, step, number, members, 1, run, Ranks())
     error = found.standard_error[0]
     assert error < margin

@@ -54,14 +54,6 @@ class LinearMap(Map):
         a = member_generator(p.matrix_seed, 0).standard_normal((p.size, p.size))
         return a * (p.spectral_radius / np.abs(np.linalg.eigvals(a)).max())
 
-    @property
-    def fixed_point(self) -> np.ndarray:
-        """x* = (I − A)⁻¹ b."""
-        identity = np.eye(self.num_components)
-        return np.linalg.solve(
-            identity - self.matrix, np.full(len(identity), self.parameters.offset)
-        )
-
     def image(self, x: np.ndarray) -> np.ndarray:
         """Return A x + b."""
         return self.tangent(x, x) + self.parameters.offset

@@ -15,20 +15,10 @@ from sims.kernels.exponential import etdrk4_weights, multistep_weights, phi_func
 from sims.kernels.kuramoto_sivashinsky import SCHEMES, digit_reversed_order
 from sims.kernels.stability import check_stable, is_stable, largest_stable_step
 from sims.schemes.etdrk4 import ETDRK4
+from sims.schemes.rk4 import rk4_step
 
 FORCING = 8.0
 LENGTH = 22.0
-
-
-@pytest.fixture(params=library.available())
-def variant(request, monkeypatch):
-    """Every instruction set that this processor runs."""
-    monkeypatch.setenv(library.VARIANT_VARIABLE, request.param)
-    library._chosen.cache_clear()
-    library.load.cache_clear()
-    yield request.param
-    library._chosen.cache_clear()
-    library.load.cache_clear()
 
 
 def lorenz96_reference(x, step, num_steps):
@@ -36,11 +26,7 @@ def lorenz96_reference(x, step, num_steps):
         return (np.roll(x, -1, -1) - np.roll(x, 2, -1)) * np.roll(x, 1, -1) - x + FORCING
 
     for _ in range(num_steps):
-        k1 = slope(x)
-        k2 = slope(x + step / 2 * k1)
-        k3 = slope(x + step / 2 * k2)
-        k4 = slope(x + step * k3)
-        x = x + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        x = rk4_step(slope, x, step)
     return x
 
 

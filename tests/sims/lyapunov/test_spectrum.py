@@ -12,7 +12,7 @@ from hpcbench.cli import main
 from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
 from sims.generation.spec import read_spec
-from sims.lyapunov.spectrum import Run, Spectrum, lyapunov_spectrum
+from sims.lyapunov.spectrum import Schedule, Spectrum, lyapunov_spectrum
 from sims.systems.registry import SYSTEMS
 from sims.systems.system import System
 
@@ -26,7 +26,7 @@ def make(name: str, **parameters: Any) -> System:
 
 
 def spectrum(system: System, step: float, number: int, members: int, *run: int) -> Spectrum:
-    return lyapunov_spectrum(system, step, number, members, 1, Run(*run), Ranks())
+    return lyapunov_spectrum(system, step, number, members, 1, Schedule(*run), Ranks())
 
 
 @pytest.mark.parametrize(
@@ -183,4 +183,4 @@ def test_multistep_schemes_are_refused() -> None:
         ["--integration.scheme=etd_pece", "--sampling.sample_interval=0.25"],
     )
     with pytest.raises(InputError, match=r'given "etd_pece", .* take a one-step scheme: "etdrk4"'):
-        lyapunov_spectrum(spec.build_system(), 0.25, 2, 2, 1, Run(0, 0, 10, 10), Ranks())
+        lyapunov_spectrum(spec.build_system(), 0.25, 2, 2, 1, Schedule(0, 0, 10, 10), Ranks())

@@ -12,7 +12,8 @@ from hpcbench.data.dataset import open_dataset
 from hpcbench.errors import InputError
 from hpcbench.parallel.ranks import Ranks
 from sims.generation.spec import read_spec
-from sims.space.field import Field, FourStep, factors, most_ranks
+from sims.space.field import Field
+from sims.space.four_step import FourStep, factors, most_ranks
 from sims.space.ring import Ring
 from sims.systems.flows.kuramoto_sivashinsky import (
     KuramotoSivashinsky,

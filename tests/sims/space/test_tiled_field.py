@@ -4,24 +4,12 @@ import numpy as np
 import pytest
 
 from hpcbench.parallel.ranks import Ranks
-from sims.kernels import library
 from sims.kernels.four_step import SMALLEST_NUM_POINTS, TILE, split_size
 from sims.space.tiled_field import TiledField, most_ranks
 from sims.systems.flows.kuramoto_sivashinsky import (
     KuramotoSivashinsky,
     KuramotoSivashinskyParameters,
 )
-
-
-@pytest.fixture(params=library.available())
-def variant(request, monkeypatch):
-    """Every instruction set that this processor runs."""
-    monkeypatch.setenv(library.VARIANT_VARIABLE, request.param)
-    library._chosen.cache_clear()
-    library.load.cache_clear()
-    yield request.param
-    library._chosen.cache_clear()
-    library.load.cache_clear()
 
 
 def system(num_points, length=None):

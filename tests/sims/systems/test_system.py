@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcbench.errors import InputError
-from sims.generation.layout import MEMBER_GROUP
+from sims.generation.members import MEMBER_GROUP
 from sims.systems.registry import SYSTEMS
 from sims.systems.seeding import member_generator
 from sims.systems.system import Kernel, System

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sims.systems.maps.driven import NarendraPlant, NarendraPlantParameters, response
+from sims.systems.maps.driven import response
+from sims.systems.maps.narendra_plant import NarendraPlant, NarendraPlantParameters
 from sims.systems.noise import next_number, random_number
 from sims.systems.seeding import member_generator
 
