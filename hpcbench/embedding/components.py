@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcbench.embedding.delays import delay_vectors
-
 REGULARISATION = 1e-10
 """Variance added before whitening, as a share of the largest: directions below are rounding."""
 
@@ -85,14 +83,3 @@ def principal_components(states: np.ndarray, mean: np.ndarray | None = None) -> 
     centre = samples.mean(axis=0) if mean is None else np.asarray(mean, dtype=np.float64)
     centred = samples - centre
     return PrincipalComponents.of_covariance(centred.T @ centred / len(centred), centre)
-
-
-def hankel_components(states: np.ndarray, num_delays: int, delay: int = 1) -> PrincipalComponents:
-    """Return the principal components of the delay vectors of states ``(..., time, component)``.
-
-    The singular-value decomposition of the trajectory (block Hankel) matrix: the coordinates
-    are uncorrelated and ordered by how much of a window they describe.
-
-    Reference: Broomhead and King (1986), Physica D 20, 217, doi:10.1016/0167-2789(86)90031-X.
-    """
-    return principal_components(delay_vectors(states, num_delays, delay))

@@ -5,7 +5,6 @@ from typing import Any
 from jobs.records.study_folder import StudyFolder
 from jobs.records.submissions import latest_by_point, read_submissions
 from jobs.running.point import read_attempt
-from jobs.site.profile import read_site
 from jobs.slurm import queue
 from jobs.status.states import PointState, point_states
 
@@ -24,11 +23,6 @@ class Overview:
         self.description = study.description()
         self.points: list[dict[str, Any]] = self.description["points"]
         self.submissions = read_submissions(study)
-
-    @property
-    def uses_slurm(self) -> bool:
-        """Whether any of it went to Slurm."""
-        return bool(self.submissions) and read_site(self.description["site"]).scheduler == "slurm"
 
     def states(self, max_age: float = 20.0) -> list[PointState]:
         """Return the state of each point; Slurm is asked when its last answer is older."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpcbench.embedding.components import hankel_components, principal_components
+from hpcbench.embedding.components import principal_components
 from hpcbench.embedding.delays import delay_vectors, subsample_phases
 from hpcbench.embedding.neighbours import unfold
 from hpcbench.embedding.scores import (
@@ -80,16 +80,9 @@ def test_components_turn_with_the_states() -> None:
 
 def test_the_hankel_matrix_of_a_sine_has_rank_two() -> None:
     sine = np.sin(0.1 * np.arange(5000))[:, None]
-    found = hankel_components(sine, num_delays=20)
+    found = principal_components(delay_vectors(sine, 20, 1))
     assert found.variances[1] > 0.1
     assert np.all(found.variances[2:] < 1e-12)
-
-
-def test_one_delay_gives_the_principal_components() -> None:
-    x = correlated()
-    np.testing.assert_array_equal(
-        hankel_components(x, 1).variances, principal_components(x).variances
-    )
 
 
 def test_a_sine_unfolds_in_two_dimensions() -> None:
