@@ -68,14 +68,14 @@ def command(arguments: argparse.Namespace) -> int:
     if not ranks.is_first:
         return 0
     asked_config = {**definition["config"], "forecast": asked["forecast"], "sites": sites}
-    what = {"config": asked_config, "dataset": source}
-    out = arguments.out or run / "forecasts" / f"{dataset.path.stem}-{content_hash(what, 8)}"
-    directory = RunDirectory(out, what)
+    name = content_hash({"config": asked_config, "dataset": source}, 8)
+    out = arguments.out or run / "forecasts" / f"{dataset.path.stem}-{name}"
+    directory = RunDirectory(out, asked_config, source)
     directory.open(resume=True)
     evaluation.write(out / "forecast.h5")
     result = directory.result("forecast", "done", evaluation.metrics(), ranks=ranks.size)
     message(f"forecasts: {out}")
-    print_results(result["metrics"], arguments.json, {"run": str(out)})
+    print_results(result.rows, arguments.json, {"run": str(out)})
     return 0
 
 

@@ -16,7 +16,8 @@ from hpcbench.forecasting.free_run import free_run
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 from hpcbench.run.checkpoint import require_checkpoint
-from hpcbench.run.record import SCHEMA, read_json
+from hpcbench.run.files import read_json
+from hpcbench.run.record import SCHEMA
 
 
 class TrainedForecaster(Forecaster):

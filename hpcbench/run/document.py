@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from hpcbench.errors import InputError
-from hpcbench.run.record import read_json, write_json
+from hpcbench.run.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,11 @@ class Document:
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as it stands in its file."""
-        values = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
-        return {"schema": self.SCHEMA, **values}
+        return {"schema": self.SCHEMA, **self.as_row()}
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the fields as plain data, without a version: as a part of another record."""
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
 
     def write(self, path: Path) -> None:
         """Replace the file atomically."""
@@ -73,7 +76,7 @@ class Document:
 def plain(value: Any) -> Any:
     """Return a field as JSON holds it: documents as tables, tuples as lists."""
     if isinstance(value, Document):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return value.as_row()
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -96,16 +99,18 @@ def _typed(value: Any, expected: Any, place: str) -> Any:
     if expected is Any or type(value) is expected:
         return value
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin is typing.Literal and value in arguments:
+        return value
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        (expected,) = (argument for argument in arguments if argument is not type(None))
+        if type(value) in arguments:
+            return value
+        expected = next(argument for argument in arguments if argument is not type(None))
         return _typed(value, expected, place)
     if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(
             _typed(item, arguments[0], f"{place}[{number}]") for number, item in enumerate(value)
         )
-    if origin is not None and issubclass(origin, Mapping) and isinstance(value, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return {key: _typed(item, arguments[1], f"{place}.{key}") for key, item in value.items()}
     if isinstance(expected, type):
         if issubclass(expected, Document) and isinstance(value, Mapping):

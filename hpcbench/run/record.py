@@ -5,34 +5,98 @@
 reader never sees half a file.
 """
 
-import datetime
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from hpcbench.errors import InputError
-from hpcbench.run.files import read_json, write_json
+from hpcbench.run.document import Document
+from hpcbench.run.files import read_json
+from hpcbench.run.status import RunStatus, State
+from hpcbench.run.timing import now
 
-__all__ = ["SCHEMA", "Metric", "RunDirectory", "State", "read_json", "write_json"]
-
-SCHEMA = 1
+SCHEMA = Document.SCHEMA
 """Major version of the records; readers refuse any other."""
+
+RUN, RESULT = "run.json", "result.json"
 
 LAUNCHERS_FILES = {"attempt.json", ".attempt.json.partial", "log.txt"}
 """What the process that starts the ranks of a sweep's point writes beside a run."""
 
-State = Literal["running", "done", "failed", "diverged", "interrupted"]
-
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Document):
     """One measured number: its value, unit, whether more is better, and how many went in."""
 
     name: str
-    value: float | None
+    value: float | int | None
     unit: str = ""
     better: Literal["higher", "lower", "none"] = "none"
     n: int = 1
+
+
+@dataclass(frozen=True)
+class RunRecord(Document):
+    """``run.json``: what defines a run.
+
+    Attributes
+    ----------
+    config_hash
+        Hash of what follows.
+    config, dataset
+        The whole configuration, and what its dataset is.
+    """
+
+    config_hash: str
+    config: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult(RunRecord):
+    """``result.json``: what came out of a run, and the mark that it has ended.
+
+    Attributes
+    ----------
+    kind
+        ``train`` or ``forecast``.
+    status, reason
+        ``done`` or ``diverged``, and why.
+    metrics
+        What was measured.
+    ranks, backend, command
+        Number of ranks, the back-end, and the command or call that really ran.
+    """
+
+    kind: str
+    status: State
+    metrics: tuple[Metric, ...]
+    ranks: int | None = None
+    backend: str | None = None
+    command: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def values(self) -> dict[str, float | int | None]:
+        """Value of each metric by name."""
+        return {metric.name: metric.value for metric in self.metrics}
+
+    def number(self, name: str) -> float:
+        """Return a metric as a float, not a number where it has no value."""
+        value = self.values[name]
+        return math.nan if value is None else float(value)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics as a command prints them."""
+        return [metric.as_row() for metric in self.metrics]
+
+
+def read_result(folder: Path) -> RunResult:
+    """Return the result of a run; raise :class:`InputError` where there is none."""
+    return RunResult.read(folder / RESULT)
 
 
 class RunDirectory:
@@ -42,21 +106,21 @@ class RunDirectory:
     ----------
     path
         The folder; made when missing.
-    run
-        What defines the run: ``config`` and ``dataset``. A folder that holds a run of another
-        definition is refused.
+    config, dataset
+        What defines the run. A folder that holds a run of another definition is refused.
     """
 
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         self.path = path
         # Imported here: those that only read and write records start sooner without it.
         from hpcbench.config.tree import content_hash
 
-        self.run = {"schema": SCHEMA, "config_hash": content_hash(run), **run}
+        config_hash = content_hash({"config": config, "dataset": dataset})
+        self.run = RunRecord(config_hash, config, dataset)
 
     def open(self, resume: bool) -> None:
         """Claim the folder for this run; raise :class:`InputError` when it belongs to another."""
-        existing = self.path / "run.json"
+        existing = self.path / RUN
         if existing.exists():
             self._compare(read_json(existing))
             if not resume:
@@ -70,7 +134,7 @@ class RunDirectory:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_json(existing, self.run)
+            self.run.write(existing)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
 
@@ -79,8 +143,8 @@ class RunDirectory:
             raise InputError(
                 f"{self.path}/run.json: schema {other.get('schema')}; this release reads {SCHEMA}"
             )
-        if other.get("config_hash") != self.run["config_hash"]:
-            changed = ", ".join(_differences(other, self.run)) or "config_hash"
+        if other.get("config_hash") != self.run.config_hash:
+            changed = ", ".join(_differences(other, self.run.as_json())) or "config_hash"
             raise InputError(
                 f"{self.path}: holds a run of another configuration (differs in: {changed}); "
                 "give another --out, or the same settings"
@@ -89,22 +153,20 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether the commit mark is there."""
-        return (self.path / "result.json").exists()
+        return (self.path / RESULT).exists()
 
     def status(self, state: State, step: int, num_steps: int, reason: str = "") -> None:
         """Write the heartbeat."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        heartbeat = {"state": state, "step": step, "num_steps": num_steps}
-        write_json(self.path / "status.json", {**heartbeat, "updated": now, "reason": reason})
+        RunStatus(state, step, num_steps, reason, updated=now()).write_to(self.path)
 
     def result(
-        self, kind: str, status: State, metrics: list[Metric], **further: Any
-    ) -> dict[str, Any]:
+        self, kind: str, status: State, metrics: Sequence[Metric], **further: Any
+    ) -> RunResult:
         """Write the commit mark and return it."""
-        record = {**self.run, "kind": kind, "status": status, **further}
-        record["metrics"] = [asdict(metric) for metric in metrics]
-        write_json(self.path / "result.json", record)
-        return record
+        known = {field.name: getattr(self.run, field.name) for field in fields(self.run)}
+        result = RunResult(**known, kind=kind, status=status, metrics=tuple(metrics), **further)
+        result.write(self.path / RESULT)
+        return result
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:

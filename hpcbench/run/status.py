@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hpcbench.errors import InputError
 from hpcbench.run.document import Document
-from hpcbench.run.record import read_json
+from hpcbench.run.files import read_json
 
 FILE = "status.json"
+
+State = Literal["running", "done", "failed", "diverged", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class RunStatus(Document):
         When this was written.
     """
 
-    state: str
+    state: State
     step: int = 0
     num_steps: int = 1
     reason: str = ""
     updated: str | None = None
+
+    def write_to(self, folder: Path) -> None:
+        """Write the heartbeat into the run's folder."""
+        self.write(folder / FILE)
 
     @property
     def is_training(self) -> bool:

@@ -12,6 +12,7 @@ from hpcbench.config.tree import validate
 from hpcbench.console import print_results
 from hpcbench.errors import InputError
 from hpcbench.run.command import current, recorded
+from hpcbench.run.record import RunResult
 from hpcbench.training.run_config import RunConfig
 from hpcbench.training.train import train as train_run
 
@@ -25,16 +26,16 @@ class TrainedRun:
     path
         Its folder: checkpoints, metrics of every step, forecasts, records.
     record
-        The content of its ``result.json``.
+        Its result: metrics with their units, configuration, dataset, ranks, command.
     """
 
     path: Path
-    record: Mapping[str, Any]
+    record: RunResult
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """Value of each metric by name, in the unit that ``record["metrics"]`` states."""
-        return {metric["name"]: metric["value"] for metric in self.record["metrics"]}
+        """Value of each metric by name, in the unit that ``record.metrics`` states."""
+        return self.record.values
 
 
 def train(
@@ -113,5 +114,5 @@ def command(arguments: argparse.Namespace) -> int:
         arguments.spec, arguments.data, arguments.out, overrides=overrides, resume=arguments.resume
     )
     if result is not None:
-        print_results(result.record["metrics"], arguments.json, {"run": str(result.path)})
+        print_results(result.record.rows, arguments.json, {"run": str(result.path)})
     return 0

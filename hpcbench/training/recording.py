@@ -16,9 +16,10 @@ from hpcbench.forecasting.forecast import run_dataset
 from hpcbench.models.forecaster import Forecaster
 from hpcbench.parallel.communicator import Communicator
 from hpcbench.run import command
-from hpcbench.run.files import read_json, write_json
+from hpcbench.run.files import write_json
 from hpcbench.run.provenance import code_version, rank_provenance
-from hpcbench.run.record import Metric, RunDirectory, State
+from hpcbench.run.record import Metric, RunDirectory, RunResult, read_result
+from hpcbench.run.status import State
 from hpcbench.run.timing import EnergyMeter, peak_memory_bytes
 from hpcbench.training.baselines import Baselines
 from hpcbench.training.history import History
@@ -77,8 +78,7 @@ class Recording:
         self.baselines = Baselines()
         self.scores: list[Metric] = []
         self.energy = EnergyMeter()
-        run = {"config": config.model_dump(mode="json"), "dataset": run_dataset(dataset)}
-        self.directory = RunDirectory(out, run)
+        self.directory = RunDirectory(out, config.model_dump(mode="json"), run_dataset(dataset))
         self.path = self.directory.path
 
     def open(self, resume: bool) -> bool:
@@ -86,12 +86,12 @@ class Recording:
         self.ranks.first(lambda: self.directory.open(resume))
         return self.ranks.first(lambda: self.directory.finished)
 
-    def finished_result(self) -> dict[str, Any] | None:
+    def finished_result(self) -> RunResult | None:
         """Return the result of the finished run on the first rank, else None."""
         if not self.ranks.is_first:
             return None
         message(f"{self.path}: already done; nothing to do")
-        return dict(read_json(self.path / "result.json"))
+        return read_result(self.path)
 
     def write_provenance(self, threads: int) -> None:
         """Write where the run runs and with what."""
@@ -155,7 +155,7 @@ class Recording:
             "is kept: go on with --resume"
         )
 
-    def finish(self, evaluation: Evaluation | None, joules: float | None) -> dict[str, Any] | None:
+    def finish(self, evaluation: Evaluation | None, joules: float | None) -> RunResult | None:
         """Write the metrics, the forecasts and, last, the result; return it on the first rank.
 
         All ranks wait until it is written: one that left earlier could be killed by a late signal,
@@ -164,7 +164,7 @@ class Recording:
         peak = max(self.ranks.gather(peak_memory_bytes()))
         averaging = self.ranks.metrics()
 
-        def write() -> dict[str, Any]:
+        def write() -> RunResult:
             metrics = [
                 *self._training_metrics(),
                 Metric("peak_memory_bytes", peak, "bytes", "lower"),
@@ -184,7 +184,8 @@ class Recording:
         return result if self.ranks.is_first else None
 
     def _place(self) -> dict[str, Any]:
-        return {"ranks": self.ranks.size, "backend": self.ranks.name, "command": command.current()}
+        words = tuple(command.current())
+        return {"ranks": self.ranks.size, "backend": self.ranks.name, "command": words}
 
     def _write_history(self) -> None:
         settings = self.config.train

@@ -7,7 +7,6 @@ ranks only share the rows out.
 import math
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from hpcbench.forecasting.evaluation import evaluate, initial_conditions, valida
 from hpcbench.models.forecaster import Forecaster, State, training_scaling
 from hpcbench.parallel.communicator import Communicator, communicator
 from hpcbench.parallel.watchdog import Watchdog
+from hpcbench.run.record import RunResult
 from hpcbench.run.timing import EnergyMeter, clock
 from hpcbench.training.baselines import measure_baselines
 from hpcbench.training.methods.method import Method
@@ -47,7 +47,7 @@ NUM_VALIDATION_ROWS = 32
 
 def train(
     config: RunConfig, out: Path, resume: bool = False, ranks: Communicator | None = None
-) -> dict[str, Any] | None:
+) -> RunResult | None:
     """Train, evaluate and record one run; return its result on rank 0, else None.
 
     ``ranks`` is a communicator that is running already; by default the configured back-end is
@@ -137,7 +137,7 @@ class _Training:
         )  # fmt: skip
         self.carried: State | None = None
 
-    def run(self, resume: bool) -> dict[str, Any] | None:
+    def run(self, resume: bool) -> RunResult | None:
         if self.record.open(resume):
             return self.record.finished_result()
         try:
@@ -146,7 +146,7 @@ class _Training:
             self.record.failed(str(error))
             raise
 
-    def _run(self, resume: bool) -> dict[str, Any] | None:
+    def _run(self, resume: bool) -> RunResult | None:
         ranks, settings, record = self.ranks, self.config.train, self.record
         record.write_provenance(self.threads)
         first = 0

@@ -19,7 +19,8 @@ import numpy as np
 from analysis.report.report import write_report
 from hpcbench.console import message, print_results
 from hpcbench.errors import GateFailed, InputError
-from hpcbench.run.record import read_json, write_json
+from hpcbench.run.files import read_json, write_json
+from hpcbench.run.record import read_result
 from hpcbench.run.source_version import ROOT
 from jobs.launch.command import hpcbench_argv
 from jobs.launch.launch import run
@@ -177,8 +178,8 @@ def _point(out: Path, name: str) -> Path:
 
 
 def _metrics(point: Path) -> dict[str, float]:
-    metrics = read_json(point / "result.json")["metrics"]
-    return {metric["name"]: metric["value"] for metric in metrics}
+    result = read_result(point)
+    return {name: result.number(name) for name in result.values}
 
 
 def _losses(point: Path) -> np.ndarray:

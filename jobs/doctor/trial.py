@@ -17,7 +17,7 @@ from typing import Any
 
 from hpcbench.errors import HpcbenchError
 from hpcbench.run.document import Document
-from hpcbench.run.record import read_json
+from hpcbench.run.files import read_json
 from hpcbench.run.source_version import source_version
 from jobs.doctor.finding import Finding
 from jobs.records.job_file import checked_site

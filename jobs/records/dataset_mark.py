@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hpcbench.errors import InputError
 from hpcbench.run.document import Document
-from hpcbench.run.record import read_json
+from hpcbench.run.files import read_json
 from jobs.records.study_folder import StudyFolder
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from hpcbench.errors import HpcbenchError, InputError
 from hpcbench.parallel.watchdog import VARIABLE as HANG_VARIABLE
 from hpcbench.run.attempt import AttemptRecord, Cause
+from hpcbench.run.files import read_json
 from hpcbench.run.point import Point
-from hpcbench.run.record import read_json
 from hpcbench.run.status import read_status
 from hpcbench.run.timing import now, seconds_between
 from jobs.launch.command import train_argv

@@ -8,7 +8,7 @@ from analysis.statistics.intervals import repeats_wanted
 from hpcbench.config.tree import canonical_json, validate
 from hpcbench.errors import InputError
 from hpcbench.run.point import Point
-from hpcbench.run.record import read_json
+from hpcbench.run.record import read_result
 from hpcbench.run.source_version import source_version
 from jobs.records.study_folder import StudyFolder
 from jobs.study.file import Study
@@ -63,8 +63,7 @@ def _seconds(study: StudyFolder, identifier: str) -> float | None:
     """Return the median step time of a point that is done."""
     for record in study.attempt_records(identifier):
         if record.state == "done":
-            path = study.point(identifier) / record.attempt / "result.json"
-            for metric in read_json(path).get("metrics", []):
-                if metric["name"] == METRIC:
-                    return float(metric["value"])
+            value = read_result(study.point(identifier) / record.attempt).values.get(METRIC)
+            if value is not None:
+                return float(value)
     return None

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcbench.errors import EnvironmentLacks, InputError
-from hpcbench.run.record import read_json, write_json
+from hpcbench.run.files import read_json, write_json
 
 QUERY_SECONDS = 60
 """Time a Slurm command gets to answer."""

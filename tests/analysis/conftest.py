@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hpcbench.config.tree import content_hash
-from hpcbench.run.record import Metric, RunDirectory, write_json
+from hpcbench.run.files import write_json
+from hpcbench.run.record import Metric, RunDirectory
 
 DATASET = {
     "path": "data/lorenz96.h5",
@@ -182,9 +183,9 @@ class RunWriter:
         (self.root / "study.json").write_text(json.dumps({"schema": 1, **content}))
 
     def _open(self, name: str, config: dict[str, Any], dataset: dict[str, Any]) -> RunDirectory:
-        directory = RunDirectory(self.root / name, {"config": config, "dataset": dataset})
+        directory = RunDirectory(self.root / name, config, dataset)
         directory.open(resume=False)
-        assert directory.run["config_hash"] == content_hash({"config": config, "dataset": dataset})
+        assert directory.run.config_hash == content_hash({"config": config, "dataset": dataset})
         return directory
 
 

@@ -17,7 +17,7 @@ from hpcbench.errors import InputError
 from hpcbench.parallel.flat_mpi import FlatMPI
 from hpcbench.parallel.horovod import Horovod
 from hpcbench.run.checkpoint import read_checkpoint
-from hpcbench.run.record import read_json
+from hpcbench.run.files import read_json
 from hpcbench.training.optimizers.registry import OPTIMIZERS
 from hpcbench.training.run_config import RunConfig
 from hpcbench.training.train import train

@@ -7,7 +7,7 @@ from analysis import plots
 from analysis.records.series import read_forecasts
 from hpcbench.config.tree import Config, Table
 from hpcbench.errors import HpcbenchError
-from hpcbench.run.record import read_json
+from hpcbench.run.record import read_result
 from jobs.gallery.examples import Made
 from jobs.gallery.spectra import Spectra, model_exponents, system_exponents
 from jobs.gallery.workshop import Workshop
@@ -55,8 +55,9 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     found = Spectra(
         system_exponents(SPEC, INTERVAL / 2, 3, settings.spectrum_steps, 8), model_exponents(run)
     )
-    metrics = {m["name"]: m for m in read_json(run / "result.json")["metrics"]}
-    left, runs = metrics["divergence_rate"]["value"], metrics["divergence_rate"]["n"]
+    result = read_result(run)
+    left = result.number("divergence_rate")
+    runs = next(metric.n for metric in result.metrics if metric.name == "divergence_rate")
     sentence = (
         f"Of {runs} closed loops {round(left * runs)} leave the attractor within 20 Lyapunov "
         f"times; {found.sentence()}; forecasts are valid for {np.mean(forecasts.vpt):.1f} "

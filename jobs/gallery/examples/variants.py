@@ -5,7 +5,7 @@ from pydantic import Field
 from analysis.plots.dots import dot_plot
 from analysis.statistics.intervals import few_runs_interval
 from hpcbench.config.tree import Config, Table
-from hpcbench.run.record import read_json
+from hpcbench.run.record import read_result
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
 
@@ -57,9 +57,9 @@ def scores(settings: Settings, workshop: Workshop) -> dict[str, tuple[list[float
                 "--forecast.initial_conditions", settings.initial_conditions,
                 "--forecast.horizon", settings.horizon,
             )  # fmt: skip
-            metrics = {m["name"]: m["value"] for m in read_json(run / "result.json")["metrics"]}
-            valid.append(float(metrics["vpt_mean"]))
-            parameters = int(metrics["parameters"])
+            result = read_result(run)
+            valid.append(result.number("vpt_mean"))
+            parameters = int(result.number("parameters"))
         found[label] = valid, parameters
     return found
 
