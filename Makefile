@@ -19,7 +19,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 	$(shell $(name) -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 
 BIN := .venv/bin
-MPIRUN := $(BIN)/python -P -m hpcbench.setup.environment --mpirun
+MPIRUN := $(BIN)/python -P -m hpcbench.setup --mpirun
 
 .PHONY: help setup smoke test lint format unit mpi validation benchmark slurm constraints clean
 
@@ -29,7 +29,7 @@ help:
 setup:
 	@test -n "$(PYTHON)" || { echo "setup: no Python >= 3.11 on PATH; load a module or name one:" \
 	  "make PYTHON=/path/to/python3.11 smoke" >&2; exit 4; }
-	@$(PYTHON) -I hpcbench/setup/environment.py
+	@$(PYTHON) -I hpcbench/setup
 
 smoke: setup
 	@$(BIN)/hpcbench smoke

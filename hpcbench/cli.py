@@ -13,8 +13,9 @@ import traceback
 from typing import Any, NoReturn
 
 from hpcbench import __version__
-from hpcbench.console import launched_rank
-from hpcbench.errors import HpcbenchError, InputError, nearest
+from hpcbench.errors import INTERRUPTED, HpcbenchError, InputError, nearest
+from hpcbench.parallel.environment import launched_rank
+from hpcbench.run.command import recorded
 
 COMMANDS = {
     "doctor": ("jobs.commands.doctor", "show what this machine has, lacks and how to get it"),
@@ -26,7 +27,7 @@ COMMANDS = {
     "inspect": ("analysis.commands.inspect", "summarise, check and draw a dataset"),
     "convert": ("hpcbench.data.convert", "compress a dataset with blosc2, or unpack it"),
     "embed": ("analysis.commands.embed", "measure correlation times, delays and dimension"),
-    "train": ("hpcbench.training.train", "train a forecaster and score its forecasts"),
+    "train": ("hpcbench.training.command", "train a forecaster and score its forecasts"),
     "forecast": ("hpcbench.forecasting.forecast", "forecast with a trained model and score it"),
     "plan": ("jobs.commands.plan", "list the points of a study, their commands and costs"),
     "submit": ("jobs.commands.submit", "run a study through Slurm, or on this machine"),
@@ -43,9 +44,6 @@ COMMANDS = {
 }
 """Command name → (module that implements it, one-line summary)."""
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells report it."""
-
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line that names the nearest valid choice."""
@@ -56,8 +54,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code (0, or that of the error it met)."""
+    words = sys.argv if argv is None else ["hpcbench", *argv]
     try:
-        return _run(sys.argv[1:] if argv is None else argv)
+        with recorded(words):
+            return _run(words[1:])
     except HpcbenchError as error:
         _say(str(error))
         return error.exit_code

@@ -1,7 +1,6 @@
 """What a command shows: results on standard output, messages and progress on standard error."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +9,6 @@ from typing import Any, Protocol
 
 PLAIN_LINE_SECONDS = 5.0
 """Least time between two progress lines when standard error is not a terminal."""
-
-
-RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
-
-
-def launched_rank() -> int:
-    """Return this process's rank as its launcher states it, without starting MPI (0: alone)."""
-    return next((int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ), 0)
 
 
 class Advance(Protocol):

@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells report it."""
+
 
 class HpcbenchError(Exception):
     """A condition reported as one message, without a traceback.

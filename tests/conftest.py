@@ -1,7 +1,6 @@
 """Shared fixtures: strict NumPy, the command line and mpirun, tests on ranks, a small dataset."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import pytest
 
-from hpcbench.setup.environment import launch_environment
+from hpcbench.parallel.mpirun import find_launcher, launch_environment
 
 SPEC = """
 system = "lorenz96"
@@ -88,8 +87,7 @@ def floating_point_errors_raise() -> Iterator[None]:
 
 def mpirun_path() -> str:
     """The environment's own mpirun, or the site's where the environment has none."""
-    own = Path(sys.executable).parent / "mpirun"
-    found = str(own) if own.exists() else shutil.which("mpirun") or shutil.which("mpiexec")
+    found = find_launcher()
     assert found, "no mpirun: run make setup"
     return found
 

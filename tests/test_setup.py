@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,17 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hpcbench.setup import environment
+from hpcbench.setup import environment, horovod, mpi
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("hpcbench", "sims", "jobs", "analysis")
+LAUNCHING = (
+    "hpcbench/__init__.py",
+    "hpcbench/errors.py",
+    "hpcbench/parallel/__init__.py",
+    "hpcbench/parallel/mpirun.py",
+)
+"""What set-up imports from other rooms; it decides nothing about the environment."""
 
 
 def call(
@@ -43,15 +51,15 @@ def script(path: Path, text: str = "#!/bin/sh\n") -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with the files that set-up reads, and no environment."""
-    for name in environment.INPUTS:
+    """A checkout with the files that set-up needs, and no environment."""
+    for name in (*environment.INPUTS, *LAUNCHING):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
 def set_up(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    argv: list[str | Path] = [sys.executable, "-I", "hpcbench/setup/environment.py"]
+    argv: list[str | Path] = [sys.executable, "-I", "hpcbench/setup"]
     return call(argv, checkout, env)
 
 
@@ -171,7 +179,7 @@ def test_an_old_python_is_refused(
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 12))
     with pytest.raises(SystemExit) as caught:
-        environment.main([])
+        runpy.run_path(str(ROOT / "hpcbench" / "setup"), run_name="__main__")
     assert caught.value.code == 4
     assert "3.11 or newer is needed" in capsys.readouterr().err
 
@@ -186,9 +194,9 @@ def test_the_site_mpi_comes_first_and_an_activated_environment_is_no_site(
         script(folder / "mpirun", "#!/bin/sh\necho 'mpirun (Open MPI) 4.1.6'\n")
     (active / "pyvenv.cfg").touch()
     monkeypatch.setenv("PATH", str(active / "bin"))
-    assert environment.find_mpi()["kind"] == "wheel"
+    assert mpi.find_mpi()["kind"] == "wheel"
     monkeypatch.setenv("PATH", f"{active / 'bin'}:{site / 'bin'}")
-    found = environment.find_mpi()
+    found = mpi.find_mpi()
     assert found["kind"] == "site"
     assert found["launcher"] == str(site / "bin" / "mpirun")
     assert found["identity"] == f"mpirun (Open MPI) 4.1.6 at {site / 'bin' / 'mpicc'}"
@@ -212,7 +220,7 @@ def test_what_makes_an_environment_stale(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_compiler_wrapper_raises_the_language_standard(tmp_path: Path) -> None:
-    text = environment.COMPILER_WRAPPER.format(compiler="/bin/echo", run_path=environment.RUN_PATH)
+    text = horovod.COMPILER_WRAPPER.format(compiler="/bin/echo", run_path=horovod.RUN_PATH)
     wrapper = script(tmp_path / "c++", text)
     result = call([wrapper, "-std=c++14", "-DNAME=two words", "-std=gnu++11", "a.cc"], tmp_path)
     assert result.stdout == (
@@ -227,15 +235,15 @@ def test_cuda_build_takes_the_folder_and_the_architectures_of_this_node(
     script(tmp_path / "nvidia-smi", "#!/bin/sh\nprintf '9.0\\n8.0\\n9.0\\n'\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("HOROVOD_BUILD_CUDA_CC_LIST", raising=False)
-    assert environment.cuda_home(str(nvcc)) == "/opt/cuda-13.0"
-    assert environment.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "80,90"}
+    assert horovod.cuda_home(str(nvcc)) == "/opt/cuda-13.0"
+    assert horovod.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "80,90"}
     monkeypatch.setenv("HOROVOD_BUILD_CUDA_CC_LIST", "75")
-    assert environment.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "75"}
+    assert horovod.architectures() == {"HOROVOD_BUILD_CUDA_CC_LIST": "75"}
 
 
 def test_the_environment_in_use_is_up_to_date() -> None:
     """Set-up with nothing to do takes well under the seconds that any step would."""
-    result = call([sys.executable, "-I", ROOT / "hpcbench" / "setup" / "environment.py"], ROOT)
+    result = call([sys.executable, "-I", ROOT / "hpcbench" / "setup"], ROOT)
     assert (result.returncode, result.stderr) == (0, "")
 
 

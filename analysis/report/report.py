@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Write the report and say what it found; exit code 3 when no run was done."""
-    report = write_report(
+    written = write_report(
         arguments.paths,
         arguments.out,
         title=arguments.title,
@@ -81,18 +81,54 @@ def command(arguments: argparse.Namespace) -> int:
         lyapunov=arguments.lyapunov,
     )
     results: list[dict[str, Any]] = [
-        {"name": "page", "value": str(report.page), "unit": ""},
-        {"name": "records", "value": report.num_records, "unit": ""},
-        {"name": "done", "value": report.num_done, "unit": ""},
+        {"name": "page", "value": str(written.page), "unit": ""},
+        {"name": "records", "value": written.num_records, "unit": ""},
+        {"name": "done", "value": written.num_done, "unit": ""},
     ]
     print_results(
         results,
         arguments.json,
-        {"answer": report.answer, "files": [str(file) for file in report.files]},
+        {"answer": written.answer, "files": [str(file) for file in written.files]},
     )
-    for sentence in report.answer:
+    for sentence in written.answer:
         message(sentence)
-    return 0 if report.num_done else PartlyDone.exit_code
+    return 0 if written.num_done else PartlyDone.exit_code
+
+
+def report(
+    paths: Path | str | Sequence[Path | str],
+    out: Path | str | None = None,
+    *,
+    title: str = "",
+    question: str = "",
+) -> Report:
+    """Write tables, plots and one self-contained page about runs.
+
+    Parameters
+    ----------
+    paths
+        A run directory, a study, a folder that holds runs, or several of them.
+    out
+        Folder to write into, made when missing; ``report`` inside the first path by default.
+    title, question
+        What the page is called and asks; by default what the first study says of itself.
+
+    Returns
+    -------
+    Report
+        ``report.page`` is the path of the page, ``report.files`` the paths of all files,
+        ``report.answer`` what was found in sentences, ``report.accuracy`` and ``report.scaling``
+        the two main tables.
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or ``out`` cannot be written.
+    """
+    places = [paths] if isinstance(paths, Path | str) else list(paths)
+    if not places:
+        raise InputError("report: paths: none given; give a run directory or a study")
+    return write_report(places, None if out is None else Path(out), title, question)
 
 
 def write_report(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hpcbench.config.overrides import merge, parse_overrides
 from hpcbench.errors import InputError, nearest
 
 
@@ -42,58 +43,10 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
-def parse_overrides(options: list[str]) -> dict[str, Any]:
-    """Turn ``["--train.window", "64", "--seed=2"]`` into nested data.
-
-    A value is read as a TOML value (number, boolean, list, quoted string); anything else is
-    taken as a plain string.
-    """
-    data: dict[str, Any] = {}
-    position = 0
-    while position < len(options):
-        option = options[position]
-        position += 1
-        if not option.startswith("--") or len(option) == 2:
-            raise InputError(f'"{option}": expected an option such as --train.window 64')
-        name, equals, text = option[2:].partition("=")
-        if not equals:
-            if position >= len(options):
-                raise InputError(f"--{name}: needs a value, for example --{name} 64")
-            text = options[position]
-            position += 1
-        *groups, last = name.split(".")
-        target = data
-        for group in groups:
-            target = target.setdefault(group, {})
-            if not isinstance(target, dict):
-                raise InputError(f"--{name}: {group} was already given a value of its own")
-        target[last] = _toml_value(text)
-    return data
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        value = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return text
-    return value["value"] if list(value) == ["value"] else text
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on top, table by table."""
-    merged = dict(base)
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
 def validate(cls: type[ConfigType], data: dict[str, Any], source: str) -> ConfigType:
     """Build ``cls`` from plain data; ``source`` (a file name) opens the message of an error."""
     try:
-        return cls.model_validate_json(json.dumps(data, default=str))
+        return cls.model_validate_json(json.dumps(data, default=_plain))
     except ValidationError as error:
         lines = [_explain(cls, problem, source) for problem in error.errors()]
         raise InputError("\n".join(lines)) from None
@@ -119,6 +72,11 @@ def content_hash(value: Any, length: int = 16) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
+def _plain(value: Any) -> Any:
+    """Return what NumPy holds as Python's own; anything else as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def _explain(cls: type[BaseModel], problem: Any, source: str) -> str:
     location = [str(part) for part in problem["loc"]]
     field = ".".join(location) or "(whole file)"
@@ -137,7 +95,7 @@ def _explain(cls: type[BaseModel], problem: Any, source: str) -> str:
         hint = nearest(given, str(problem["ctx"]["expected"]).replace("'", "").split(" or "))
         if not hint:
             hint = nearest(given, str(problem["ctx"]["expected"]).replace("'", "").split(", "))
-    told = json.dumps(given, default=str)
+    told = json.dumps(given, default=_plain)
     said = isinstance(given, dict) or (isinstance(given, str) and told in message)
     shown = "" if said else f", given {told}"
     return f"{source}: {field}: {message}{shown}{hint}"

@@ -71,6 +71,13 @@ class Dataset:
         self.std: np.ndarray = file["std"][()]
         self.block_starts: np.ndarray = file["block"][()]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path.absolute()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the file again: another process gets the path and not the states."""
+        Dataset.__init__(self, state["path"])
+
     def __enter__(self) -> Self:
         return self
 

@@ -30,6 +30,7 @@ from hpcbench.data.format import (
 )
 from hpcbench.data.store import Store, add_sums, checksums
 from hpcbench.errors import InputError
+from hpcbench.run.files import replaced, sync
 from hpcbench.run.provenance import code_version
 
 BLOCK_BYTES = 64 * 2**20
@@ -127,15 +128,9 @@ def new_file(path: Path, header: Header) -> Iterator[h5py.File]:
     # room for all but the states: a disk that is full is found here, where HDF5 would crash on it
     with passing.open("wb") as reserved:
         os.posix_fallocate(reserved.fileno(), 0, bookkeeping_bytes(header))
-    with h5py.File(passing, "w", alignment_threshold=65536, alignment_interval=4096) as file:
+    layout = {"alignment_threshold": 65536, "alignment_interval": 4096}
+    with replaced(path, passing, synced=True), h5py.File(passing, "w", **layout) as file:
         yield file
-    _sync(passing)
-    passing.rename(path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _per_trajectory(header: Header, count: int) -> list[tuple[str, tuple[int, ...], str]]:
@@ -216,7 +211,7 @@ def finish(path: Path, header: Header, stores: Sequence[Path]) -> None:
         file.flush()
         os.fsync(file.id.get_vfd_handle())
         file.attrs.modify("complete", np.uint8(1))
-    _sync(path)
+    sync(path)
 
 
 def write_dataset(

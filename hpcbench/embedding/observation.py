@@ -1,5 +1,7 @@
 """A dataset as a forecaster observes it: every n-th sample of every n-th component."""
 
+from typing import Any
+
 import numpy as np
 
 from hpcbench.data.dataset import Dataset
@@ -30,6 +32,14 @@ class ObservedDataset(Dataset):
         self.source, self.stride, self.observe_every = source, stride, observe_every
         self.mean = source.mean[::observe_every]
         self.std = source.std[::observe_every]
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("source", "stride", "observe_every")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Look at the file again, which the source has opened."""
+        self.__init__(**state)  # type: ignore[misc]
 
     def close(self) -> None:
         """Let go of the mapped files of the source too."""

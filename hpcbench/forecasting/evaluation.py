@@ -21,6 +21,7 @@ from hpcbench.forecasting.free_run import free_run
 from hpcbench.forecasting.metrics import climatology, nrmse, persistence, valid_prediction_time
 from hpcbench.models.forecaster import Forecaster
 from hpcbench.parallel.communicator import Communicator
+from hpcbench.run.files import replaced
 from hpcbench.run.record import Metric
 from hpcbench.run.timing import clock
 
@@ -215,8 +216,7 @@ class Evaluation:
     def write(self, path: Path) -> None:
         """Write ``forecast.h5``."""
         vpt, censored = self.valid_times(self.error)
-        partial = path.with_name(f".{path.name}.partial")
-        with h5py.File(partial, "w") as file:
+        with replaced(path) as passing, h5py.File(passing, "w") as file:
             file["nrmse"] = self.error
             file["vpt"] = vpt
             file["censored"] = censored
@@ -230,7 +230,6 @@ class Evaluation:
             file.attrs["threshold"] = self.config.threshold
             if self.attractor is not None:
                 self.attractor.write(file)
-        partial.replace(path)
 
 
 def evaluate(

@@ -4,22 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from hpcbench.config.tree import Config, content_hash, merge, parse_overrides, validate
+from hpcbench.config.overrides import merge, parse_overrides
+from hpcbench.config.tree import Config, content_hash, validate
 from hpcbench.console import message, print_results
 from hpcbench.data.dataset import Dataset, open_dataset
-from hpcbench.embedding.config import EmbeddingConfig
 from hpcbench.embedding.observation import observe
-from hpcbench.embedding.reduction import Reduction
 from hpcbench.errors import InputError
 from hpcbench.forecasting.evaluation import ForecastConfig, evaluate
 from hpcbench.forecasting.large_ring import evaluate_ring
-from hpcbench.models.config import ModelConfig
-from hpcbench.models.forecaster import Forecaster, Scaling
+from hpcbench.forecasting.trained import load_forecaster
 from hpcbench.parallel.communicator import communicator
-from hpcbench.run.checkpoint import require_checkpoint
-from hpcbench.run.record import SCHEMA, RunDirectory, read_json
+from hpcbench.run.record import RunDirectory
 
 TAKES_OVERRIDES = True
 
@@ -34,26 +29,6 @@ def run_dataset(dataset: Dataset) -> dict[str, Any]:
         "sample_interval": dataset.sample_interval,
         "lyapunov_exponent": dataset.lyapunov_exponent,
     }
-
-
-def load_forecaster(run: Path) -> tuple[Forecaster, dict[str, Any]]:
-    """Return the trained forecaster of a run folder and the run's definition."""
-    definition = read_json(run / "run.json")
-    if definition.get("schema") != SCHEMA:
-        raise InputError(f"{run}/run.json: schema {definition.get('schema')}; valid: {SCHEMA}")
-    config = definition["config"]
-    checkpoint = require_checkpoint(run)
-    saved = {name: tensor.numpy() for name, tensor in checkpoint.model.items()}
-    reduction = None
-    if "reduce_basis" in saved:
-        reduction = Reduction(*(saved[f"reduce_{name}"] for name in ("basis", "inverse", "spread")))
-    mean, std, increment = (saved[f"scale_{name}"] for name in ("mean", "std", "increment"))
-    model = validate(ModelConfig, config["model"], f"{run}/run.json")
-    embedding = validate(EmbeddingConfig, config.get("embedding", {}), f"{run}/run.json")
-    forecaster = Forecaster(model, Scaling(mean, std, increment, reduction), embedding)
-    forecaster.set_dtype(getattr(torch, config["train"]["dtype"]))  # first: loading converts
-    forecaster.load_state_dict(checkpoint.model)
-    return forecaster, definition
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +48,9 @@ def command(arguments: argparse.Namespace) -> int:
     run: Path = arguments.run
     sites: int | None = arguments.sites
     ranks = communicator("mpi")
-    forecaster, definition = ranks.together(lambda: load_forecaster(run))
+    forecaster = ranks.together(lambda: load_forecaster(run))
     forecaster.to(ranks.device)
+    definition = forecaster.run
     asked = merge(
         {"forecast": definition["config"]["forecast"]}, parse_overrides(arguments.overrides)
     )

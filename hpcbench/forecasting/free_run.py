@@ -19,7 +19,7 @@ def free_run(
     forecaster: Forecaster,
     warm: np.ndarray,
     horizon: int,
-    ranks: Communicator,
+    ranks: Communicator | None = None,
     exchange: Exchange | None = None,
     show: bool = True,
 ) -> np.ndarray:
@@ -37,18 +37,20 @@ def free_run(
     horizon
         Samples to forecast.
     ranks
-        Where it runs; the first rank shows progress.
+        Where it runs; the first rank shows progress. By default this process alone, where the
+        model is, without progress.
     exchange
         With local coupling, ``warm`` may be a part of a ring whose other parts lie on other
         ranks; this function then adds the halo before every step.
     show
         Whether progress is shown.
     """
-    device = ranks.device
+    device = forecaster.scale_mean.device if ranks is None else ranks.device
+    show = show and ranks is not None and ranks.is_first
     present = forecaster.normalise(torch.from_numpy(warm).to(device))
     predicted = torch.empty((len(warm), horizon, warm.shape[2]), dtype=torch.float64)
     state: State | None = None
-    with progress(horizon, "forecast", show and ranks.is_first) as advance:
+    with progress(horizon, "forecast", show) as advance:
         for sample in range(horizon):
             seen = present if exchange is None else exchange(present)
             inputs = seen.to(forecaster.dtype)

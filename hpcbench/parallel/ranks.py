@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hpcbench.errors import HpcbenchError
-
-LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK", "MPI_LOCALNRANKS")
-"""Variables that mpirun and srun set for the processes they start."""
+from hpcbench.parallel.environment import is_launched
 
 Result = TypeVar("Result")
 
@@ -89,7 +87,7 @@ def world() -> Ranks:
     MPI is not started in a process that no launcher started, because some MPI libraries cannot
     start without their launcher.
     """
-    if not any(name in os.environ for name in LAUNCHED):
+    if not is_launched():
         return Ranks()
     from mpi4py import MPI
 

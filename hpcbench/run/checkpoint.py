@@ -7,7 +7,6 @@ renamed when complete; the two newest are kept, so a torn one falls back to its 
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hpcbench.errors import InputError
+from hpcbench.run.files import write_bytes
 
 KEEP = 2
 
@@ -67,9 +67,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         }
         content = save(tensors)
         digests[group] = hashlib.sha256(content).hexdigest()
-        _write(partial / f"{group}.safetensors", content)
+        write_bytes(partial / f"{group}.safetensors", content)
     description = {"schema": 1, "step": checkpoint.step, "sha256": digests}
-    _write(partial / "checkpoint.json", json.dumps(description, indent=1).encode())
+    write_bytes(partial / "checkpoint.json", json.dumps(description, indent=1).encode())
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     for old in _written(folder)[:-KEEP]:
@@ -129,10 +129,3 @@ def _read(place: Path) -> Checkpoint | None:
         return Checkpoint(step=description["step"], **groups)
     except (OSError, ValueError, KeyError, SafetensorError):
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

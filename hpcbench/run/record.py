@@ -6,13 +6,14 @@ reader never sees half a file.
 """
 
 import datetime
-import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from hpcbench.errors import InputError
+from hpcbench.run.files import read_json, write_json
+
+__all__ = ["SCHEMA", "Metric", "RunDirectory", "State", "read_json", "write_json"]
 
 SCHEMA = 1
 """Major version of the records; readers refuse any other."""
@@ -32,25 +33,6 @@ class Metric:
     unit: str = ""
     better: Literal["higher", "lower", "none"] = "none"
     n: int = 1
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically; numbers that are not finite become null."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        json.dump(_finite(value), file, indent=1, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Return a JSON file's content; raise :class:`InputError` when it cannot be read."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON: {error}") from None
 
 
 class RunDirectory:
@@ -123,16 +105,6 @@ class RunDirectory:
         record["metrics"] = [asdict(metric) for metric in metrics]
         write_json(self.path / "result.json", record)
         return record
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hpcbench.parallel.communicator import Communicator
+from hpcbench.run.files import replaced
 from hpcbench.training.baselines import Baselines
 
 TIMED = ("step_seconds", "compute_seconds", "data_seconds")
@@ -94,8 +95,7 @@ class History:
 
     def write(self, path: Path, baselines: Baselines, **attributes: int) -> None:
         """Write ``metrics.h5``: arrays over steps, or over (step, rank) for times."""
-        partial = path.with_name(f".{path.name}.partial")
-        with h5py.File(partial, "w") as file:
+        with replaced(path) as passing, h5py.File(passing, "w") as file:
             file["loss"] = self.loss
             file["learning_rate"] = self.learning_rate
             for name, values in zip(TIMED, self.times, strict=True):
@@ -105,4 +105,3 @@ class History:
                 file[name] = np.array(getattr(self, name), dtype=np.float64)
             baselines.write(file)
             file.attrs.update(attributes)
-        partial.replace(path)

@@ -17,7 +17,8 @@ from typing import Any
 
 from analysis.report.page import render_page
 from analysis.report.sections import Section
-from hpcbench.config.tree import Config, canonical_json, merge, parse_overrides, validate
+from hpcbench.config.overrides import merge, parse_overrides
+from hpcbench.config.tree import Config, canonical_json, validate
 from hpcbench.console import message, print_results
 from hpcbench.errors import InputError, nearest
 from jobs.gallery.examples import EXAMPLES, Made, example

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hpcbench.parallel.environment import without_foreign_job
+
 CHILD_SECONDS = 60
 SETUP_HINT = "run `make setup` in the checkout; it shows the step that fails and its log"
 
@@ -40,12 +42,6 @@ class Finding:
 
 def run_child(argv: Sequence[str], extra: dict[str, str] | None = None) -> tuple[int, str]:
     """Run a command; return its exit code and output, 127 and the reason when it cannot run."""
-    # A job's own variables would make a nested mpirun believe it is one of that job's ranks.
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PMIX_", "OMPI_COMM_", "PMI_", "PRTE_"))
-    }
     try:
         result = subprocess.run(
             list(argv),
@@ -53,7 +49,7 @@ def run_child(argv: Sequence[str], extra: dict[str, str] | None = None) -> tuple
             text=True,
             errors="replace",
             timeout=CHILD_SECONDS,
-            env={**inherited, **(extra or {})},
+            env={**without_foreign_job(os.environ), **(extra or {})},
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -7,19 +7,13 @@ import sys
 from pathlib import Path
 
 from jobs.doctor.finding import Finding, ask_python
+from jobs.launch.machine import ALLOCATOR, cpu_quota, read_text
 
 GIBIBYTE = 2**30
 NUM_RANKS = 2
 """Ranks that the threads per rank are given for."""
 LEAST_FREE_BYTES = 2 * GIBIBYTE
 """What a small run with its datasets, checkpoints and report may take."""
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": 2**32,
-    "MALLOC_TRIM_THRESHOLD_": 2**33,
-    "MALLOC_TOP_PAD_": 2**28,
-}
-"""glibc settings that keep freed memory in the process: large activations then cost no page
-faults at every training step."""
 
 
 def machine() -> list[Finding]:
@@ -62,12 +56,6 @@ def processor_of(cpuinfo: str) -> tuple[str, list[str]]:
     flags = f"{fields.get('flags', '')} {fields.get('Features', '')}".split()
     name = fields.get("model name") or platform.processor() or platform.machine()
     return name, [flag for flag in (*x86, *arm) if flag in flags]
-
-
-def cpu_quota(text: str) -> float | None:
-    """Return the cores a cgroup grants, from its ``cpu.max``; None where it sets no limit."""
-    quota, _, period = text.strip().partition(" ")
-    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
 def memory_bytes() -> int:
@@ -129,11 +117,3 @@ def allocator() -> list[Finding]:
     setting = " ".join(f"{name}={value}" for name, value in ALLOCATOR.items())
     hint = f"long windows on large batches train faster with: export {setting}"
     return [Finding("allocator", "glibc defaults", "", "optional", hint)]
-
-
-def read_text(path: str) -> str:
-    """Return the text of a system file, empty where there is none."""
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""

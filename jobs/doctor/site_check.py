@@ -8,9 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from hpcbench.errors import EnvironmentLacks
+from hpcbench.parallel.mpirun import find_launcher, open_mpi_version
 from jobs.doctor.finding import Finding, last_line, run_child
-from jobs.doctor.software import find_launcher
-from jobs.launch.mpirun import open_mpi_version
 from jobs.site.profile import Site
 from jobs.slurm import queue
 from jobs.slurm.batch import COMMANDS

@@ -5,9 +5,8 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
 
-from hpcbench.setup.environment import launch_environment
+from hpcbench.parallel.mpirun import find_launcher, launch_environment
 from jobs.doctor.finding import SETUP_HINT, Finding, ask_python, last_line, run_child
 
 NUM_RANKS = 2
@@ -76,20 +75,6 @@ def mpi() -> list[Finding]:
         why = last_line(text) or f"exit code {exit_code}"
         hint = f"try it by hand: {launcher} -n {NUM_RANKS} hostname"
     return [*findings, Finding("mpi_job", why, "", "missing", hint)]
-
-
-def find_launcher() -> str | None:
-    """Return the environment's mpirun, or the first on PATH."""
-    own = str(Path(sys.executable).parent)
-    return next(
-        (
-            found
-            for path in (own, None)
-            for name in ("mpirun", "mpiexec")
-            if (found := shutil.which(name, path=path))
-        ),
-        None,
-    )
 
 
 def training() -> list[Finding]:

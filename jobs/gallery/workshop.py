@@ -7,9 +7,9 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from hpcbench.cli import INTERRUPTED, main
+from hpcbench.cli import main
 from hpcbench.config.tree import content_hash, read_config
-from hpcbench.errors import HpcbenchError, PartlyDone
+from hpcbench.errors import INTERRUPTED, HpcbenchError, PartlyDone
 from hpcbench.run.source_version import ROOT
 from hpcbench.training.run_config import RunConfig
 from sims.generation.spec import read_spec

@@ -22,13 +22,11 @@ from hpcbench.errors import (
     InputError,
     PartlyDone,
 )
+from hpcbench.parallel.environment import without_foreign_job
 from jobs.launch.child import GRACE_SECONDS, Child
 from jobs.launch.mpirun import mpirun_command, rank_environment
 
 __all__ = ["Result", "hpcbench_argv", "mpirun_command", "rank_environment", "run"]
-
-FOREIGN_JOB = ("PMIX_", "PMI_", "PRTE_", "OMPI_COMM_", "OMPI_MCA_orte", "HYDRA_", "MPI_LOCAL")
-"""Variables of a surrounding MPI job: a nested launcher would take itself for one of its ranks."""
 
 ERROR_OF_EXIT_CODE = {
     error.exit_code: error for error in (GateFailed, InputError, PartlyDone, EnvironmentLacks)
@@ -102,10 +100,9 @@ def run(
     """
     count = num_ranks or 1
     command = [str(word) for word in argv] if num_ranks is None else mpirun_command(num_ranks, argv)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN_JOB)}
     settings = rank_environment(count, len(cores) if cores else None)
     begin = time.monotonic()
-    variables = {**inherited, **settings, **(environment or {})}
+    variables = {**without_foreign_job(os.environ), **settings, **(environment or {})}
     job = Child(command, variables, cores, log, quiet, folder, num_ranks is not None)
     try:
         with _termination_interrupts():

@@ -7,13 +7,15 @@ step groups count; elsewhere nobody else tells a killed rank from a crashed one.
 import re
 from pathlib import Path
 
+from jobs.launch.machine import read_text
+
 ROOT = Path("/")
 
 
 def out_of_memory_kills(root: Path = ROOT) -> int:
     """Return how many processes of this control group were killed so far, 0 where nobody counts."""
     count = 0
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         # The second version has one tree for all controllers, the first one for each.
         if controllers == "":
@@ -22,13 +24,6 @@ def out_of_memory_kills(root: Path = ROOT) -> int:
             counter = root / f"sys/fs/cgroup/memory{group}/memory.oom_control"
         else:
             continue
-        found = re.search(r"^oom_kill (\d+)$", _text(counter), re.MULTILINE)
+        found = re.search(r"^oom_kill (\d+)$", read_text(counter), re.MULTILINE)
         count += int(found.group(1)) if found else 0
     return count
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from hpcbench.config.tree import Config, merge, parse_overrides, read_toml, validate
+from hpcbench.config.overrides import merge, parse_overrides
+from hpcbench.config.tree import Config, read_toml, validate
 from hpcbench.data.format import Header
 from hpcbench.errors import nearest
 from sims.space.team import space_obstacle

@@ -35,12 +35,12 @@ from torch import Tensor
 from hpcbench.data.windows import RowRandom
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.method import Method
 from hpcbench.training.methods.registry import method_class
 from hpcbench.training.methods.split import split_layer
 from hpcbench.training.methods.split.split_layer import PRODUCT_ROWS, SplitLayer, aten
-from jobs.doctor.hardware import ALLOCATOR
+from jobs.launch.machine import ALLOCATOR
 from sims.bench.command import pin
 
 SITES, BATCH, WINDOW = 40, 32, 64

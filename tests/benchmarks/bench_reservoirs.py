@@ -26,7 +26,7 @@ from hpcbench.forecasting.free_run import free_run
 from hpcbench.forecasting.metrics import nrmse, valid_prediction_time
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.registry import method_class
 
 RADIUS, DEGREE, INPUT_SCALE, BIAS_SCALE, PENALTY, WASHOUT = 0.4, 10, 0.05, 0.5, 1e-9, 100

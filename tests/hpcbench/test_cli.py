@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpcbench import __version__
-from hpcbench.cli import COMMANDS, INTERRUPTED, main
+from hpcbench.cli import COMMANDS, main
+from hpcbench.errors import INTERRUPTED
 
 HEAVY = ("torch", "matplotlib", "pandas", "h5py", "mpi4py")
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from hpcbench.cli import main
 from hpcbench.config.tree import validate
 from hpcbench.errors import InputError
-from hpcbench.parallel.communicator import FlatMPI, Horovod
+from hpcbench.parallel.flat_mpi import FlatMPI
+from hpcbench.parallel.horovod import Horovod
 from hpcbench.run.checkpoint import read_checkpoint
 from hpcbench.run.record import read_json
 from hpcbench.training.optimizers.registry import OPTIMIZERS

@@ -18,7 +18,8 @@ from hpcbench.forecasting.evaluation import ForecastConfig, evaluate
 from hpcbench.forecasting.large_ring import evaluate_ring
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, training_scaling
-from hpcbench.parallel.communicator import BACKENDS, Alone, Communicator, communicator
+from hpcbench.parallel.alone import Alone
+from hpcbench.parallel.communicator import BACKENDS, Communicator, communicator
 from hpcbench.training.run_config import RunConfig
 from hpcbench.training.train import train
 

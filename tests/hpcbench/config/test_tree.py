@@ -10,8 +10,6 @@ from hpcbench.config.tree import (
     Config,
     canonical_json,
     content_hash,
-    merge,
-    parse_overrides,
     read_config,
 )
 from hpcbench.errors import InputError
@@ -77,28 +75,6 @@ def test_missing_file_suggests_the_nearest(tmp_path: Path) -> None:
 def test_folder_instead_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_config(Tree, tmp_path)
-
-
-def test_overrides_are_toml_values_or_plain_strings() -> None:
-    options = ["--a.b", "64", "--a.c=true", "--d", "horovod", "--e", "[1, 2]", "--f=x=y", "--g", ""]
-    expected = {"a": {"b": 64, "c": True}, "d": "horovod", "e": [1, 2], "f": "x=y", "g": ""}
-    assert parse_overrides(options) == expected
-
-
-def test_an_override_cannot_smuggle_in_other_keys() -> None:
-    assert parse_overrides(["--a", "1\nb = 2"]) == {"a": "1\nb = 2"}
-
-
-@pytest.mark.parametrize("options", [["--a.b"], ["a"], ["--"], ["--a", "1", "--a.b", "2"]])
-def test_malformed_overrides(options: list[str]) -> None:
-    with pytest.raises(InputError):
-        parse_overrides(options)
-
-
-def test_merge_lays_tables_over_tables() -> None:
-    base = {"a": {"b": 1, "c": 2}, "d": 3}
-    assert merge(base, {"a": {"b": 9}, "d": {"e": 1}}) == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
-    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
 def test_hash_ignores_order_and_spelling_but_no_value(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from hpcbench.embedding.delay_line import DelayLine
 from hpcbench.embedding.delays import delay_vectors
 from hpcbench.embedding.observation import observe
 from hpcbench.errors import InputError
-from hpcbench.forecasting.forecast import load_forecaster
 from hpcbench.forecasting.free_run import free_run
 from hpcbench.forecasting.model_lyapunov import ClosedLoop
+from hpcbench.forecasting.trained import load_forecaster
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling, training_scaling
 from hpcbench.parallel.communicator import communicator
@@ -324,7 +324,7 @@ def test_runs_with_an_embedding_resume_to_the_same_bits(
         assert a.attrs["sample_interval"] == pytest.approx(
             0.02 if "--embedding.stride" in options else 0.01
         )
-    model, _ = load_forecaster(parted)
+    model = load_forecaster(parted)
     assert model.embedding != EmbeddingConfig()
 
 
@@ -341,8 +341,8 @@ def test_reduced_order_is_scored_in_either_space(
     with h5py.File(run / "forecast.h5") as a, h5py.File(tmp_path / "pc" / "forecast.h5") as b:
         first, reduced_first = a["nrmse"][:, 0], b["nrmse"][:, 0]
         np.testing.assert_array_equal(a["forecast"], b["forecast"])
-    model, definition = load_forecaster(run)
-    with open_dataset(definition["dataset"]["path"]) as dataset:
+    model = load_forecaster(run)
+    with open_dataset(model.run["dataset"]["path"]) as dataset:
         truth = np.stack([dataset.trajectory(m) for m in dataset.members("test")])
         std = dataset.std
     lost = model.restore(model.normalise(torch.from_numpy(truth))).numpy() - truth

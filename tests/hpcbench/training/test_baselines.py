@@ -12,7 +12,8 @@ from mpi4py import MPI
 from hpcbench.cli import main
 from hpcbench.data.dataset import open_dataset
 from hpcbench.data.windows import WindowPlan
-from hpcbench.parallel.communicator import Alone, communicator
+from hpcbench.parallel.alone import Alone
+from hpcbench.parallel.communicator import communicator
 from hpcbench.training.baselines import MESSAGE_BYTES, NUM_BATCHES, NUM_REPEATS, measure_baselines
 
 Spec = Callable[..., Path]

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,11 @@ import numpy as np
 import pytest
 
 from hpcbench.cli import main
-from hpcbench.setup.environment import launch_environment
+from hpcbench.config.tree import read_config
+from hpcbench.parallel.mpirun import find_launcher, launch_environment
+from hpcbench.run.command import recorded
+from hpcbench.training.run_config import RunConfig
+from hpcbench.training.train import train
 
 Spec = Callable[..., Path]
 
@@ -117,10 +121,8 @@ def test_stopping_early_follows_the_longer_schedule(tmp_path: Path, train_spec: 
 
 
 def start(arguments: list[str], ranks: int = 1) -> subprocess.Popen[str]:
-    mpirun = Path(sys.executable).parent / "mpirun"
-    launcher = str(mpirun) if mpirun.exists() else str(shutil.which("mpirun"))
     return subprocess.Popen(
-        [launcher, "-n", str(ranks), sys.executable, "-m", "hpcbench.cli", *arguments],
+        [str(find_launcher()), "-n", str(ranks), sys.executable, "-m", "hpcbench.cli", *arguments],
         env={**os.environ, **launch_environment(), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -274,7 +276,7 @@ def test_a_batch_that_ranks_cannot_share(tmp_path: Path, train_spec: Spec, run_c
 def test_a_full_disk_keeps_what_was_written(
     tmp_path: Path, train_spec: Spec, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    import hpcbench.training.train as module
+    import hpcbench.training.resuming as module
 
     run = tmp_path / "run"
     write = module.write_checkpoint
@@ -293,3 +295,70 @@ def test_a_full_disk_keeps_what_was_written(
     whole = tmp_path / "whole"
     assert main(["train", str(train_spec()), "--out", str(whole)]) == 0
     same_run(whole, run)
+
+
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--train.learning_rate", "1e30"], 1)])
+def test_a_run_leaves_its_process_as_it_was(
+    tmp_path: Path, train_spec: Spec, options: list[str], code: int
+) -> None:
+    import torch
+
+    def state() -> list[Any]:
+        generators = (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())  # noqa: NPY002
+        handlers = [signal.getsignal(number) for number in HANDLED]
+        return [handlers, list(sys.argv), dict(os.environ), torch.get_num_threads(), generators]
+
+    before = state()
+    options = ["--train.optimizer", "sgd", "--train.steps", "8", *options]
+    assert main(["train", str(train_spec()), "--out", str(tmp_path / "run"), *options]) == code
+    after = state()
+    assert after == before
+    assert all(new is old for new, old in zip(after[0], before[0], strict=True))
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_record_names_the_command_or_the_call(tmp_path: Path, train_spec: Spec) -> None:
+    def command(run: Path) -> list[str]:
+        return list(json.loads((run / "result.json").read_text())["command"])
+
+    def call(name: str) -> Path:
+        train(config, tmp_path / name)
+        return tmp_path / name
+
+    arguments = ["train", str(train_spec()), "--out", str(tmp_path / "a"), "--train.steps", "2"]
+    assert main(arguments) == 0
+    assert command(tmp_path / "a") == ["hpcbench", *arguments]
+    config = read_config(RunConfig, train_spec(), ["--train.steps", "2"])
+    assert command(call("b")) == []
+    with recorded(["python", "hpcbench.train('spec.toml')"]):
+        assert command(call("c")) == ["python", "hpcbench.train('spec.toml')"]
+    assert command(call("d")) == []
+
+
+def test_training_in_a_thread_works(tmp_path: Path, train_spec: Spec) -> None:
+    config = read_config(RunConfig, train_spec(), ["--train.steps", "2"])
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(train, config, tmp_path / "run").result()
+    assert result is not None
+    assert result["status"] == "done"
+
+
+def test_a_late_signal_does_not_lose_the_result(
+    tmp_path: Path, train_spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hpcbench.training.train as module
+
+    def warned(*arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(*arguments, **options)
+
+    evaluate = module.evaluate
+    monkeypatch.setattr(module, "evaluate", warned)
+    run = tmp_path / "run"
+    assert main(["train", str(train_spec()), "--out", str(run), "--train.steps", "2"]) == 0
+    assert json.loads((run / "status.json").read_text())["state"] == "done"

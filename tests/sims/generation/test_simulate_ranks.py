@@ -15,7 +15,7 @@ import pytest
 from hpcbench.data.check import check, verify
 from hpcbench.data.dataset import open_dataset
 from hpcbench.data.format import part_path
-from hpcbench.setup.environment import launch_environment
+from hpcbench.parallel.mpirun import launch_environment
 
 SPEC = """
 system = "lorenz96"

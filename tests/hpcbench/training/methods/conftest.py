@@ -11,7 +11,7 @@ from torch import Tensor
 from hpcbench.data.windows import RowRandom
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.method import Method
 from hpcbench.training.methods.registry import method_class
 

@@ -12,7 +12,7 @@ import torch
 
 from hpcbench.config.tree import validate
 from hpcbench.models.forecaster import Forecaster, Scaling
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.run.checkpoint import Checkpoint, read_checkpoint
 from hpcbench.training.methods.registry import METHODS, method_class
 from hpcbench.training.run_config import RunConfig

@@ -11,7 +11,7 @@ from hpcbench.config.tree import validate
 from hpcbench.errors import InputError
 from hpcbench.forecasting.free_run import free_run
 from hpcbench.models.forecaster import Forecaster
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.forcing.generalized_forcing import step_jacobian_norms
 from hpcbench.training.run_config import RunConfig
 

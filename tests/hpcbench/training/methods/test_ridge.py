@@ -15,7 +15,7 @@ from hpcbench.forecasting.metrics import climatology, persistence
 from hpcbench.models.fixed.echo_state import EchoState, EchoStateOptions, _sparse_radius
 from hpcbench.models.fixed.polynomial import Polynomial, num_monomials
 from hpcbench.models.initialisation import spectral_radius
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.ridge import solve_ridge
 from hpcbench.training.methods.split.split_layer import lstm_layers
 from hpcbench.training.run_config import RunConfig

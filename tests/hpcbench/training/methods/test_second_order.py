@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpcbench.config.tree import validate
 from hpcbench.errors import InputError
-from hpcbench.parallel.communicator import Alone
+from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.noise import disturbance
 from hpcbench.training.methods.second_order.curvature import Window
 from hpcbench.training.methods.second_order.hessian_free import conjugate_gradients
