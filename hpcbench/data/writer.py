@@ -217,7 +217,26 @@ def finish(path: Path, header: Header, stores: Sequence[Path]) -> None:
 def write_dataset(
     path: Path | str, header: Header, states: np.ndarray, generator: dict[str, Any] | None = None
 ) -> None:
-    """Write trajectories that are in memory, ``(trajectory, time, component)``, as one file."""
+    """Write trajectories that are in memory as a dataset in one file.
+
+    Parameters
+    ----------
+    path
+        The file; it must not exist.
+    header
+        What defines the content: the system's name, parameters, ``sample_interval``, the split, …
+        (:class:`~hpcbench.data.format.Header`). The first trajectories are for training, the next
+        for validation, the last for test.
+    states
+        ``(trajectory, time, component)``, in the system's units; stored as ``header.dtype``.
+    generator
+        What made them, for the record; by default this version of hpcbench.
+
+    Raises
+    ------
+    InputError
+        The path exists, or the states have another shape than the header says.
+    """
     path = Path(path)
     if path.exists():
         raise InputError(f"{path}: already exists; give another name")
