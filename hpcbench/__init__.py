@@ -18,10 +18,10 @@ The core package: configuration, dataset format, models, training, forecasting, 
 run records. It knows no equation (``sims``), no scheduler (``jobs``) and no plot (``analysis``).
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's own would have to be imported, and type checkers know the name
 if TYPE_CHECKING:
+    from typing import Any
+
     from analysis.report.report import report
     from hpcbench.data.dataset import open_dataset
     from hpcbench.data.writer import write_dataset
@@ -55,9 +55,11 @@ _HOMES = {
 """Name → where it is; imported only when used."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     module, _, attribute = _HOMES[name].partition(":")
     found = getattr(importlib.import_module(module), attribute)
     globals()[name] = found

@@ -11,6 +11,7 @@ none      no averaging: on several ranks the gradients are wrong and the time is
 ========= =====================================================================================
 """
 
+import atexit
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -49,6 +50,9 @@ class Communicator(Ranks, ABC):
     name: str
 
     def __init__(self, world: MPI.Comm = MPI.COMM_WORLD) -> None:
+        if not MPI.Is_initialized():  # a session that planned a study first kept mpi4py from it
+            MPI.Init_thread()
+            atexit.register(MPI.Finalize)
         super().__init__(world)
         host = world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = host.Get_rank(), host.Get_size()

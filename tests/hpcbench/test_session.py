@@ -116,6 +116,17 @@ def test_a_session_trains_again_and_again(
     assert record["command"] == ["python", f"hpcbench.train({str(tmp_path / 'train.toml')!r})"]
 
 
+def test_a_session_that_planned_a_study_can_train(train_spec: Spec, tmp_path: Path) -> None:
+    """Planning keeps mpi4py from starting MPI; training needs it."""
+    code = (
+        "import jobs.study.points, hpcbench\n"
+        f"result = hpcbench.train({str(train_spec())!r}, out={str(tmp_path / 'run')!r}, "
+        f"overrides={QUICK!r})\n"
+        "print(result.metrics['parameters'])"
+    )
+    assert len(python(code)) == 1
+
+
 def test_a_thread_trains_and_random_state_stays(
     train_spec: Spec, tmp_path: Path, one_thread: None
 ) -> None:

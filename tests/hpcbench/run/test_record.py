@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hpcbench.errors import InputError
-from hpcbench.run.record import Metric, RunDirectory, read_json, write_json
+from hpcbench.run.files import read_json, write_json
+from hpcbench.run.record import Metric, RunDirectory
 
 RUN = {"config": {"seed": 1, "train": {"window": 8}}, "dataset": {"path": "a.h5"}}
 
