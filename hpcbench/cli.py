@@ -18,7 +18,7 @@ from hpcbench.parallel.environment import launched_rank
 from hpcbench.run.command import recorded
 
 COMMANDS = {
-    "doctor": ("jobs.commands.doctor", "show what this machine has, lacks and how to get it"),
+    "doctor": ("jobs.commands.doctor", "show what this machine has and lacks, and how to get it"),
     "simulate": (
         "sims.generation.simulate",
         "integrate a system and write its dataset",

@@ -1,4 +1,4 @@
-"""README and docs say what is so: the example runs, the links lead somewhere."""
+"""The example of the README runs (tests/test_docs.py holds its links and commands)."""
 
 import os
 import re
@@ -6,10 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
@@ -28,11 +25,5 @@ def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "(1500, 40)" in done.stdout
     assert "5537 weights" in done.stdout
+    assert "valid for" in done.stdout
     assert (tmp_path / "runs/first/report/index.html").exists()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert not missing
