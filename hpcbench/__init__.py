@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hpcbench.data.writer import write_dataset
     from hpcbench.forecasting.trained import load_forecaster
     from hpcbench.training.command import train
+    from jobs.commands.status import status
+    from jobs.commands.submit import submit
     from sims.generation.simulate import simulate
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ PLAIN_LINE_SECONDS = 5.0
 """Least time between two progress lines when standard error is not a terminal."""
 
 
-class Advance(Protocol):
+class ShowProgress(Protocol):
     """Move a progress display forward by ``steps`` and show a short note such as the loss."""
 
     def __call__(self, steps: int = 1, note: str = "") -> None: ...
@@ -23,13 +23,13 @@ def message(text: str) -> None:
 
 
 @contextmanager
-def progress(total: int, description: str, enabled: bool = True) -> Iterator[Advance]:
+def progress(total: int, description: str, enabled: bool = True) -> Iterator[ShowProgress]:
     """Show progress: a bar on a terminal, a plain line now and then elsewhere.
 
     Parameters
     ----------
     total
-        Number of steps that :class:`Advance` calls will add up to.
+        Number of steps that :class:`ShowProgress` calls will add up to.
     description
         What is being done, in a few words.
     enabled
@@ -45,7 +45,7 @@ def progress(total: int, description: str, enabled: bool = True) -> Iterator[Adv
 
 
 @contextmanager
-def _bar(total: int, description: str) -> Iterator[Advance]:
+def _bar(total: int, description: str) -> Iterator[ShowProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -65,7 +65,7 @@ def _bar(total: int, description: str) -> Iterator[Advance]:
         yield advance
 
 
-def _plain_lines(total: int, description: str) -> Advance:
+def _plain_lines(total: int, description: str) -> ShowProgress:
     done = 0
     begin = last = time.monotonic()
 

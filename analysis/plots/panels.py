@@ -26,7 +26,7 @@ PANEL_HEIGHT = 2.0
 
 
 @dataclass(frozen=True)
-class Curve:
+class Line:
     """One curve of a panel.
 
     x, y
@@ -63,7 +63,7 @@ class Panel:
     """
 
     title: str
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, Line]
     xlabel: str
     ylabel: str
     logarithmic: str = ""

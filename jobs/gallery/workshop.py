@@ -1,9 +1,7 @@
 """Where examples do their work: a folder for datasets and runs, made by ordinary commands."""
 
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -19,8 +17,6 @@ TRAIN_SPECS = ROOT / "jobs/specs"
 
 HASH_LENGTH = 8
 """Hexadecimal digits of a specification's hash in a name."""
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Workshop:
@@ -67,7 +63,7 @@ class Workshop:
         told = shlex.join(["hpcbench", *map(_relative, shown)])
         if told not in self.commands:
             self.commands.append(told)
-        with redirect_stdout(StringIO()), _signals_restored():
+        with redirect_stdout(StringIO()):
             code = main(words)
         if code in (INTERRUPTED, PartlyDone.exit_code):
             raise PartlyDone(f"{self.folder}: stopped; the same command goes on from here")
@@ -78,14 +74,3 @@ class Workshop:
 def _relative(word: str) -> str:
     """Return a path below the project's root as it reads from there."""
     return word.removeprefix(f"{ROOT}/")
-
-
-@contextmanager
-def _signals_restored() -> Iterator[None]:
-    """Give back what a training run does with signals: it only notes them."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

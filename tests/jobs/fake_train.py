@@ -1,8 +1,8 @@
 """Stands in for `hpcbench train CONFIG --data D --out RUN [--resume]`: same files, no work.
 
 The file `behaviour` beside the configuration says what happens: done (default), diverge, crash,
-crash-once, killed, input, memory, node, hang, stacks, steady (repeats agree), slow (60 steps; saves
-its work on SIGTERM).
+crash-once, killed, killed-late (after its result), input, memory, node, hang, stacks, steady
+(repeats agree), slow (60 steps; saves its work on SIGTERM).
 """
 
 import json
@@ -84,6 +84,8 @@ def main() -> int:
     result = {"schema": 1, "kind": "train", "status": "done", "metrics": [metric]}
     result |= {"config_hash": "", "config": settings, "dataset": {}}
     (run / "result.json").write_text(json.dumps(result))
+    if what == "killed-late":
+        os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
 

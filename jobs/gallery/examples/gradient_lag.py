@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from hpcbench.models.gated.stepped_lstm import GatedOptions, LSTMLayer
 from hpcbench.models.initialisation import start_recurrent
@@ -137,9 +137,9 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     """Draw the norms with the exact lines of the linear networks."""
     found = compute(settings)
     lags = np.arange(settings.lags + 1)
-    curves = {label: Curve(lags, norms) for label, norms in found.items()}
+    curves = {label: Line(lags, norms) for label, norms in found.items()}
     curves |= {
-        f"exact: {radius:g}ᵏ": Curve(lags, radius**lags, look="reference")
+        f"exact: {radius:g}ᵏ": Line(lags, radius**lags, look="reference")
         for radius in settings.radii
     }
     slopes = ", ".join(

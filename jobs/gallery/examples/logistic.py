@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from jobs.gallery.examples import Made
 from jobs.gallery.workshop import Workshop
@@ -58,7 +58,7 @@ def make(settings: Settings, workshop: Workshop) -> Made:
         values = orbit(rate, settings.start, settings.num_iterations)
         cycle = limit_cycle(rate, settings.start, settings.transient)
         periods.append(str(len(cycle)) if len(cycle) else "none")
-        curve = Curve(np.arange(len(values)), values, look="both")
+        curve = Line(np.arange(len(values)), values, look="both")
         levels = tuple(cycle.tolist())
         shown.append(
             Panel(label, {"_x": curve}, "iteration n", "xₙ (1)", levels=levels, key=False,

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from hpcbench.models.simple.elman import Elman, ElmanLayer, ElmanOptions
 from jobs.gallery.examples import Made
@@ -187,12 +187,12 @@ def make(settings: Settings, workshop: Workshop) -> Made:
         f"(exact: √(1 − ηh + h²) = {radius:.6f})."
     )
     curves = {
-        "Euler": Curve(series.time, series.euler, look="reference"),
-        "W from the equation": Curve(series.time, series.linked),
-        "trained": Curve(series.time, series.trained),
+        "Euler": Line(series.time, series.euler, look="reference"),
+        "W from the equation": Line(series.time, series.linked),
+        "trained": Line(series.time, series.trained),
     }
     apart = {  # no error at all has no place on a logarithmic axis
-        label: Curve(series.time, np.where(error > 0, error, np.nan))
+        label: Line(series.time, np.where(error > 0, error, np.nan))
         for label, error in errors.items()
     }
     title = "Damped driven oscillator as an identity RNN"

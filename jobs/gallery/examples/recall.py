@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from hpcbench.console import progress
 from hpcbench.models.config import cell_class
@@ -152,7 +152,7 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     """Draw the share of right answers against the lag."""
     found = compute(settings)
     lags = np.array(settings.lags)
-    curves = {label: Curve(lags, scores, look="both") for label, scores in found.items()}
+    curves = {label: Line(lags, scores, look="both") for label, scores in found.items()}
     told = ", ".join(
         f"{label}: {longest_solved(settings.lags, scores) or 'none'}"
         for label, scores in found.items()

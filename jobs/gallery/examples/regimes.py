@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from hpcbench.forecasting.model_lyapunov import Map, lyapunov_spectrum
 from jobs.gallery.examples import Made
@@ -147,13 +147,13 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     for case in cases(settings):
         steps = np.arange(len(case.units))
         drawn = range(min(3, case.units.shape[1]))
-        units = {f"_unit {k}": Curve(steps, case.units[:, k]) for k in drawn}
+        units = {f"_unit {k}": Line(steps, case.units[:, k]) for k in drawn}
         exponent = 0.0 if abs(case.exponent) < 5e-4 else case.exponent
         title = f"{case.label}; λ₁ = {exponent:.3f}"
         shown.append(Panel(title, units, "step", "units h (1)", key=False))
     rates = random_exponents(settings)
     mean = rates.mean(axis=1)
-    curve = Curve(np.array(settings.gains), mean, rates.min(axis=1), rates.max(axis=1), look="both")
+    curve = Line(np.array(settings.gains), mean, rates.min(axis=1), rates.max(axis=1), look="both")
     title = f"λ₁ of {settings.networks} networks: mean, range"
     shown.append(Panel(title, {"_λ₁": curve}, "gain g (1)", "λ₁ (1 / step)", levels=(0.0,)))
     told = ", ".join(

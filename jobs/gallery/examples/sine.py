@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from hpcbench.models.config import cell_class
 from jobs.gallery.examples import Made
@@ -163,20 +163,18 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     for index, cell in enumerate(settings.cells):
         epochs = np.arange(1, settings.epochs + 1)
         label = names.get(cell, cell)
-        losses[f"{label}, training"] = Curve(epochs, series.training[cell], colour=2 * index)
-        losses[f"{label}, validation"] = Curve(
-            epochs, series.validation[cell], colour=2 * index + 1
-        )
+        losses[f"{label}, training"] = Line(epochs, series.training[cell], colour=2 * index)
+        losses[f"{label}, validation"] = Line(epochs, series.validation[cell], colour=2 * index + 1)
     begin = settings.num_training
     later = series.time[begin:]
     drawn = slice(max(0, 2 * begin - len(series.truth)), None)  # as much before as after
-    waves = {"truth": Curve(series.time[drawn], series.truth[drawn], look="reference")}
+    waves = {"truth": Line(series.time[drawn], series.truth[drawn], look="reference")}
     errors = {}
     for index, cell in enumerate(settings.cells):
         label = names.get(cell, cell)
-        waves[label] = Curve(later, series.forecast[cell], colour=index)
+        waves[label] = Line(later, series.forecast[cell], colour=index)
         error = np.abs(series.forecast[cell] - series.truth[begin:])
-        errors[label] = Curve(later, error, colour=index)
+        errors[label] = Line(later, error, colour=index)
     worst = {cell: float(np.abs(series.forecast[cell] - series.truth[begin:]).max())
              for cell in settings.cells}  # fmt: skip
     found = ", ".join(

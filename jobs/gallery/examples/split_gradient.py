@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 from hpcbench.config.tree import Config, Table
 from hpcbench.console import progress
 from hpcbench.data.dataset import Dataset, open_dataset
@@ -161,14 +161,14 @@ def make(settings: Settings, workshop: Workshop) -> Made:
     lengths = np.array(settings.windows)
     steps = np.arange(len(training["tbptt"])) * settings.measure_every
 
-    def curves(field: str) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    def curves(field: str) -> tuple[dict[str, Line], dict[str, Line]]:
         groups = {
-            group: Curve(lengths, np.array([getattr(at[group], field) for at in windows]),
+            group: Line(lengths, np.array([getattr(at[group], field) for at in windows]),
                          look="both")
             for group in windows[0]
         }  # fmt: skip
         trained = {
-            f"trained by {name}": Curve(steps, np.array([getattr(at, field) for at in found]))
+            f"trained by {name}": Line(steps, np.array([getattr(at, field) for at in found]))
             for name, found in training.items()
         }
         return groups, trained

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from analysis.plots.dots import dot_plot
-from analysis.plots.panels import Curve, Panel, panels
+from analysis.plots.panels import Line, Panel, panels
 
 
 def test_panels_write_every_curve() -> None:
     x, y = np.arange(3.0), np.array([1.0, 10.0, 100.0])
     picture = panels(
         [
-            Panel("left", {"a": Curve(x, y, y / 2, y * 2, look="both"),
-                           "line": Curve(x, y, look="reference")}, "x (1)", "y (s)", "y"),
-            Panel("right", {"_b": Curve(x[:2], y[:2], look="points")}, "x (1)", "y (s)"),
-            Panel("last", {"c": Curve(x, y)}, "x (1)", "y (s)", levels=(5.0,), limits=(0, 200)),
+            Panel("left", {"a": Line(x, y, y / 2, y * 2, look="both"),
+                           "line": Line(x, y, look="reference")}, "x (1)", "y (s)", "y"),
+            Panel("right", {"_b": Line(x[:2], y[:2], look="points")}, "x (1)", "y (s)"),
+            Panel("last", {"c": Line(x, y)}, "x (1)", "y (s)", levels=(5.0,), limits=(0, 200)),
         ],
         columns=2, name="name", title="Title", alt="Words",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import hpcbench
 from hpcbench.errors import InputError, PartlyDone
 from jobs.commands import resume, submit
 from jobs.records.study_folder import StudyFolder
@@ -61,6 +62,17 @@ def test_submit_twice_and_extend(
     # a wider study runs what is new and keeps what is done
     assert submitted("--axes.grid.hidden", "[32, 64]") == [("done", 2)]
     assert len(list(typed.parent.glob("runs/typed/points/*/a1/result.json"))) == 4
+
+
+def test_the_calls_of_a_session(
+    typed: Path, fake_training: Callable[[StudyFolder, str, str], None]
+) -> None:
+    runs = typed.parent / "runs"
+    assert hpcbench.submit(typed, out=runs) == {"done": 2}
+    assert [state.state for state in hpcbench.status("typed", runs)] == ["done"] * 2
+    assert hpcbench.submit(str(typed), "local", str(runs)) == {"submitted": 0}
+    with pytest.raises(InputError, match="no study of this name"):
+        hpcbench.status("typo", runs)
 
 
 def test_what_failed_is_named_and_left_to_resume(

@@ -185,6 +185,15 @@ def test_cancel_stops_and_resume_finishes(
     assert {state.state for state in Overview(study).states()} == {"done"}
 
 
+def test_a_rank_killed_after_its_result_leaves_the_point_done(
+    one: StudyFolder, fake_training: Behave
+) -> None:
+    (point,) = points(one)
+    fake_training(one, point.id, "killed-late")
+    assert run_one(one).state == "done"
+    assert read_attempt(one.attempts(point.id)[0]).exit_code != 0
+
+
 def test_an_attempt_whose_writer_is_gone_is_lost(one: StudyFolder, fake_training: Behave) -> None:
     (point,) = points(one)
     run_one(one)
