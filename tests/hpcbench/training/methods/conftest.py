@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from hpcbench.config.tree import validate
 from hpcbench.data.windows import RowRandom
+from hpcbench.errors import InputError
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 from hpcbench.parallel.alone import Alone
 from hpcbench.training.methods.method import Method
 from hpcbench.training.methods.registry import method_class
+from hpcbench.training.run_config import RunConfig
 
 SITES = 6
 Build = Callable[..., Method]
@@ -80,6 +83,15 @@ class Tools:
             name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
             for name, p in method.named_parameters()
         }
+
+    @staticmethod
+    def assert_refused(train: dict[str, Any], model: dict[str, Any], parts: list[str]) -> None:
+        """Settings that do not go together give one message that says all of ``parts``."""
+        data = {"train": {"steps": 1, **train}, "model": model}
+        with pytest.raises(InputError) as error:
+            validate(RunConfig, data, "train.toml")
+        for part in parts:
+            assert part in str(error.value)
 
     @staticmethod
     def assert_same(
