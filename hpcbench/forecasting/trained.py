@@ -1,5 +1,6 @@
 """The trained model of a run, loaded to forecast."""
 
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from hpcbench.forecasting.free_run import free_run
 from hpcbench.models.config import ModelConfig
 from hpcbench.models.forecaster import Forecaster, Scaling
 from hpcbench.run.checkpoint import require_checkpoint
-from hpcbench.run.files import read_json
-from hpcbench.run.record import SCHEMA
+from hpcbench.run.record import RUN, RunRecord
 
 
 class TrainedForecaster(Forecaster):
@@ -67,12 +67,19 @@ class TrainedForecaster(Forecaster):
         InputError
             The states are too few, are not finite, or have not the components of the model.
         """
-        given = np.array(states, dtype=np.float64)  # a copy: PyTorch refuses read-only maps
+        try:
+            given = np.array(states, dtype=np.float64)  # a copy: PyTorch refuses read-only maps
+        except (TypeError, ValueError) as error:
+            raise InputError(f"forecast: states: no array of numbers: {error}") from None
         if given.ndim not in (2, 3):
             raise InputError(
                 f"forecast: states: given the shape {given.shape}; valid: (time, component) or "
                 "(batch, time, component)"
             )
+        try:
+            steps = operator.index(steps)
+        except TypeError:
+            raise InputError(f"forecast: steps: given {steps!r}; give a whole number") from None
         if steps < 1:
             raise InputError(f"forecast: steps: given {steps}; give at least 1")
         if given.shape[-2] <= self.reach:
@@ -108,10 +115,13 @@ def load_forecaster(run: Path | str) -> TrainedForecaster:
         The folder holds no run, one of another version, or no readable checkpoint.
     """
     run = Path(run)
-    definition = read_json(run / "run.json")
-    if definition.get("schema") != SCHEMA:
-        raise InputError(f"{run}/run.json: schema {definition.get('schema')}; valid: {SCHEMA}")
-    config = definition["config"]
+    if not (run / RUN).is_file():
+        raise InputError(f"{run}: is no run: it has no {RUN}; give a folder that training wrote")
+    definition = RunRecord.read(run / RUN)
+    config = definition.config
+    missing = [name for name in ("model", "train") if not isinstance(config.get(name), Mapping)]
+    if missing:
+        raise InputError(f"{run / RUN}: config: has no table {' and no table '.join(missing)}")
     checkpoint = require_checkpoint(run)
     saved = {name: tensor.numpy() for name, tensor in checkpoint.model.items()}
     reduction = None
@@ -122,7 +132,12 @@ def load_forecaster(run: Path | str) -> TrainedForecaster:
     embedding = validate(EmbeddingConfig, config.get("embedding", {}), f"{run}/run.json")
     scaling = Scaling(mean, std, increment, reduction)
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and then replaced
-        forecaster = TrainedForecaster(model, scaling, embedding, definition)
-    forecaster.set_dtype(getattr(torch, config["train"]["dtype"]))  # first: loading converts
+        forecaster = TrainedForecaster(model, scaling, embedding, definition.as_json())
+    dtype = config["train"].get("dtype", "float32")
+    if dtype not in ("float32", "float64"):
+        raise InputError(
+            f"{run / RUN}: config.train.dtype: given {dtype!r}; valid: float32, float64"
+        )
+    forecaster.set_dtype(getattr(torch, dtype))  # first: loading converts
     forecaster.load_state_dict(checkpoint.model)
     return forecaster

@@ -11,8 +11,25 @@ from typing import Any, Self
 
 from hpcbench.errors import InputError
 from hpcbench.run.document import Document
+from hpcbench.run.record import has_result
 
 FILE = "attempt.json"
+
+
+STATES = (
+    "running",
+    "done",
+    "failed",
+    "diverged",
+    "interrupted",
+    "timed out",
+    "preempted",
+    "out of memory",
+    "node failure",
+    "cancelled",
+    "lost",
+)
+"""How an attempt can stand: running, or how it ended."""
 
 
 class Cause(StrEnum):
@@ -29,6 +46,7 @@ class Cause(StrEnum):
     NOT_STARTED = "not started"
     REQUEUED = "requeued"
     TIME_LIMIT = "time limit"
+    UNREADABLE = "unreadable"
     WRONG_INPUT = "wrong input"
 
 
@@ -87,7 +105,12 @@ class AttemptRecord(Document):
         """
         if "cause" not in content and str(content.get("reason", "")).startswith("wrong input"):
             content = {**content, "cause": Cause.WRONG_INPUT}
-        return super().from_json(content, source)
+        record = super().from_json(content, source)
+        if record.state not in STATES:
+            raise InputError(
+                f"{source}: state: given {record.state!r:.80}; valid: {', '.join(STATES)}"
+            )
+        return record
 
     @property
     def made_progress(self) -> bool:
@@ -100,8 +123,17 @@ class AttemptRecord(Document):
 
 
 def read_attempt(folder: Path) -> AttemptRecord:
-    """Return the record of an attempt; one that cannot be read says no more than its folder."""
+    """Return the record of an attempt.
+
+    Of one that is damaged the run's own result says whether it is done; else it has failed, and the
+    reason names file and field. One that is not written yet runs.
+    """
     try:
         return AttemptRecord.read(folder / FILE)
-    except InputError:
-        return AttemptRecord(point=folder.parent.name, attempt=folder.name)
+    except InputError as error:
+        state, reason, cause = "running", "", Cause.NONE
+        if has_result(folder):
+            state = "done"
+        elif (folder / FILE).exists():
+            state, reason, cause = "failed", str(error), Cause.UNREADABLE
+        return AttemptRecord(folder.parent.name, folder.name, state, reason, cause)

@@ -53,9 +53,11 @@ class Document:
             type.
         """
         content = read_json(path)
-        if not isinstance(content, Mapping) or content.get("schema") != cls.SCHEMA:
+        if not isinstance(content, Mapping):
+            raise InputError(f"{path}: given {content!r:.80}, expected a table")
+        if content.get("schema") != cls.SCHEMA:
             raise InputError(
-                f"{path}: not a {cls.__name__} of schema {cls.SCHEMA}, which this program reads"
+                f"{path}: schema {content.get('schema')!r:.80}; this release reads {cls.SCHEMA}"
             )
         return cls.from_json(content, str(path))
 

@@ -99,6 +99,14 @@ def read_result(folder: Path) -> RunResult:
     return RunResult.read(folder / RESULT)
 
 
+def has_result(folder: Path) -> bool:
+    """Tell whether a folder holds the result of a run that is done."""
+    try:
+        return read_result(folder).status == "done"
+    except InputError:
+        return False
+
+
 class RunDirectory:
     """A run's folder, owned by rank 0.
 

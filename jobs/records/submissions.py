@@ -44,7 +44,7 @@ def read_submissions(study: StudyFolder) -> list[Submission]:
     """Return all submissions, oldest first; a line cut off by a crash is left out."""
     path = _file(study)
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
     entries = []

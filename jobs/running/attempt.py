@@ -17,7 +17,7 @@ from hpcbench.parallel.watchdog import VARIABLE as HANG_VARIABLE
 from hpcbench.run.attempt import AttemptRecord, Cause
 from hpcbench.run.files import read_json
 from hpcbench.run.point import Point
-from hpcbench.run.record import read_result
+from hpcbench.run.record import has_result
 from hpcbench.run.status import read_status
 from hpcbench.run.timing import now, seconds_between
 from jobs.launch.command import train_argv
@@ -185,7 +185,7 @@ class Attempt:
         """Return the state an ended command leaves, the reason, and its code."""
         status = read_status(self.folder)
         said, said_reason = (status.state, status.reason) if status else ("", "")
-        if self._committed():
+        if has_result(self.folder):  # a signal may still have met its last moments
             return "done", "", Cause.NONE
         stacks = sorted(path for path in self.folder.glob("stacks.*.txt") if path.stat().st_size)
         if said == "diverged":
@@ -215,13 +215,6 @@ class Attempt:
         if result.exit_code == 0:
             what = "ended without a result"
         return "failed", f"{what}: {tail}", Cause.CRASHED
-
-    def _committed(self) -> bool:
-        """Tell whether the run wrote its result; a signal may still have met its last moments."""
-        try:
-            return read_result(self.folder).status == "done"
-        except InputError:
-            return False
 
     def _watch(
         self, ended: threading.Event, stop: threading.Event, halt: threading.Event, limit: Limit

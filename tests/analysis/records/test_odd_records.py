@@ -16,7 +16,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], int, str]] = {
     "newer": (lambda runs: runs.raw("a", '{"schema": 2}'), 3, "is newer than 1"),
     "zero points": (lambda runs: runs.study(points=[]), 3, "nothing to conclude"),
     "all failed": (lambda runs: runs.unfinished("a", "failed", "oom"), 3, "nothing to conclude"),
-    "one point": (lambda runs: runs.done("a", vpt=None), 0, "with no other number of ranks"),
+    "one point": (lambda runs: runs.done("a", vpt=None), 0, "no other number of ranks was"),
     "NaN metrics": (
         lambda runs: runs.done(
             "a", vpt=None, step_seconds=[float("nan")] * 9,

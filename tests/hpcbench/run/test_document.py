@@ -12,6 +12,7 @@ import pytest
 from hpcbench.errors import InputError
 from hpcbench.run.attempt import AttemptRecord, Cause, read_attempt
 from hpcbench.run.document import Document
+from hpcbench.run.record import RunResult
 from hpcbench.run.status import read_status
 
 
@@ -66,7 +67,7 @@ def test_whole_numbers_stand_for_floats() -> None:
         ({"parts": {}}, "whole.json: parts: given {}, expected tuple"),
         ({"parts": [{"name": "a"}]}, "whole.json: parts[0]: size: missing"),
         ({"by_name": {"b": 1}}, "whole.json: by_name.b: given 1, expected Part"),
-        ({"schema": 2}, "not a Whole of schema 1"),
+        ({"schema": 2}, "whole.json: schema 2; this release reads 1"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -111,13 +112,24 @@ def test_the_cause_decides_and_the_wording_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 9}', '{"schema": 1, "state": 3}'])
-def test_an_attempt_that_cannot_be_read_says_no_more_than_its_folder(
+def test_a_damaged_attempt_is_failed_unless_the_run_left_its_result(
     text: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "points" / "p" / "a3"
     folder.mkdir(parents=True)
+    assert read_attempt(folder) == AttemptRecord("p", "a3")  # not written yet
     (folder / "attempt.json").write_text(text)
-    assert read_attempt(folder) == AttemptRecord("p", "a3")
+    record = read_attempt(folder)
+    assert (record.point, record.attempt, record.state) == ("p", "a3", "failed")
+    assert record.cause == Cause.UNREADABLE
+    assert "attempt.json" in record.reason
+    RunResult("0", {}, {}, "train", "done", ()).write(folder / "result.json")
+    assert read_attempt(folder).state == "done"
+
+
+def test_a_state_that_nobody_writes_is_named(tmp_path: Path) -> None:
+    AttemptRecord("p", "a1", state="x").write_to(tmp_path)
+    assert "state: given 'x'; valid: running, done" in read_attempt(tmp_path).reason
 
 
 def test_a_heartbeat(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_another_version_of_a_study_is_refused(make_study: Make) -> None:
     study = make_study()
     content = json.loads(study.plan_file.read_text())
     study.plan_file.write_text(json.dumps(content | {"schema": 2}))
-    with pytest.raises(InputError, match="schema 1"):
+    with pytest.raises(InputError, match="schema 2; this release reads 1"):
         study.record()
 
 
