@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hpcbench.run.document import Document
@@ -45,6 +46,8 @@ class StudyRecord(Document):
         The whole study with its defaults.
     file, site
         The study's file and the profile it was planned for.
+    folder
+        Folder in which the study was submitted: classes of the user's own may lie there.
     code
         Version of the sources that its points are named after.
     datasets, points
@@ -61,3 +64,10 @@ class StudyRecord(Document):
     points: tuple[Point, ...]
     scaling: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] | None = None
+    folder: str = ""
+
+    @property
+    def working_folder(self) -> Path | None:
+        """Where its ranks start: the folder it was submitted in, as long as that is there."""
+        folder = Path(self.folder)
+        return folder if self.folder and folder.is_dir() else None

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcbench.config.toml_text import toml_text
+from hpcbench.console import message
 from hpcbench.errors import InputError, nearest
 from hpcbench.run.attempt import AttemptRecord, read_attempt
+from hpcbench.run.files import read_json
+from hpcbench.run.record import SCHEMA
 from jobs.records.study import PlannedResources, StudyRecord
 
 if TYPE_CHECKING:
@@ -53,8 +56,15 @@ class StudyFolder:
         """Return the content of ``study.json``."""
         return StudyRecord.read(self.plan_file)
 
-    def write_plan(self, plan: "Plan", study_file: Path, site: str) -> int:
-        """Write the plan and each new point's configuration; return the number of new points."""
+    def write_plan(
+        self, plan: "Plan", study_file: Path, site: str, folder: str | None = None
+    ) -> int:
+        """Write the plan and each new point's configuration; return the number of new points.
+
+        ``folder`` is where ranks start, by default the current one. Raises :class:`InputError`
+        where another release wrote the plan that is there.
+        """
+        self._refuse_another_release()
         try:
             self.jobs.mkdir(parents=True, exist_ok=True)
             (self.runs / "datasets").mkdir(exist_ok=True)
@@ -83,8 +93,23 @@ class StudyFolder:
             code=plan.code,
             datasets=plan.datasets,
             points=tuple(plan.points),
+            folder=str(Path.cwd()) if folder is None else folder,
         ).write(self.plan_file)
         return new
+
+    def _refuse_another_release(self) -> None:
+        if not self.plan_file.exists():
+            return
+        try:
+            content = read_json(self.plan_file)
+        except InputError as error:
+            message(f"{error}; it is written anew")
+            return
+        if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
+            raise InputError(
+                f"{self.plan_file}: schema {content['schema']!r:.80}; this release writes {SCHEMA};"
+                " give another --out"
+            )
 
     def point(self, identifier: str) -> Path:
         """Return the folder of a point."""

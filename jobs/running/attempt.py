@@ -94,6 +94,8 @@ class Attempt:
         Where it runs.
     hang_seconds
         Longest time between two finished steps.
+    folder
+        Where its ranks start; by default the current folder.
     """
 
     def __init__(
@@ -103,8 +105,10 @@ class Attempt:
         dataset: Path,
         place: Place,
         hang_seconds: float,
+        folder: Path | None = None,
     ) -> None:
         self.study, self.point, self.dataset = study, point, dataset
+        self.working_folder = folder
         self.hang_seconds = hang_seconds
         previous = study.attempts(point.id)
         self.folder = study.new_attempt(point.id)
@@ -149,6 +153,7 @@ class Attempt:
                 argv,
                 log=self.folder / "log.txt",
                 environment={HANG_VARIABLE: str(self.hang_seconds)},
+                folder=self.working_folder,
                 stop=halt,
                 check=False,
                 quiet=True,

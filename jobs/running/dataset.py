@@ -34,7 +34,10 @@ def generate_dataset(study: StudyFolder, key: str, start: Start, job_id: str = "
         mark = DatasetMark(key, "running", job_id, started=now())
         mark.write(place)
         try:
-            start(record.resources.dataset_ranks, argv, log=file.with_suffix(".log"))
+            start(
+                record.resources.dataset_ranks, argv, log=file.with_suffix(".log"),
+                folder=record.working_folder,
+            )  # fmt: skip
         except HpcbenchError as error:
             replace(mark, state="failed", reason=str(error), ended=now()).write(place)
             raise

@@ -29,13 +29,14 @@ def run_point(
     Attempts that failed before a requeue of the same job count as well. Where a node was lost
     nothing more can be done in this allocation.
     """
-    resources = study.record().resources
+    record = study.record()
+    resources, folder = record.resources, record.working_folder
     failures = count_ended(study.attempt_records(point.id), "failed", place.job_id)
     while True:
-        attempt = Attempt(study, point, dataset, place, resources.hang_seconds)
-        record = attempt.run(start, stop, limit)
-        if record.state != "failed" or record.cause == Cause.WRONG_INPUT:
-            return record
+        attempt = Attempt(study, point, dataset, place, resources.hang_seconds, folder)
+        ended = attempt.run(start, stop, limit)
+        if ended.state != "failed" or ended.cause == Cause.WRONG_INPUT:
+            return ended
         failures += 1
         if failures > resources.retries or limit.is_over() or stop.is_set():
-            return record
+            return ended

@@ -48,7 +48,8 @@ def add_repeats(study: StudyFolder) -> int:
         wanted[name] = len(points) + further
     plan = plan_study(definition, Path(record.file), max(wanted.values()))
     chosen = [p for p in plan.points if p.repeat < wanted[canonical_json(p.varied)]]
-    return study.write_plan(replace(plan, points=chosen), Path(record.file), record.site)
+    chosen_plan = replace(plan, points=chosen)
+    return study.write_plan(chosen_plan, Path(record.file), record.site, record.folder)
 
 
 def _groups(points: Sequence[Point]) -> dict[str, list[Point]]:

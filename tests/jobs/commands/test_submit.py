@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import hpcbench
 from hpcbench.errors import InputError, PartlyDone
 from jobs.commands import resume, submit
+from jobs.launch import launch
 from jobs.records.study_folder import StudyFolder
 
 from ..conftest import write_attempt
@@ -62,6 +64,47 @@ def test_submit_twice_and_extend(
     # a wider study runs what is new and keeps what is done
     assert submitted("--axes.grid.hidden", "[32, 64]") == [("done", 2)]
     assert len(list(typed.parent.glob("runs/typed/points/*/a1/result.json"))) == 4
+
+
+def test_a_plan_of_another_release_is_refused_and_a_damaged_one_written_anew(
+    typed: Path,
+    fake_training: Callable[[StudyFolder, str, str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert submit.command(arguments(typed)) == 0
+    plan = typed.parent / "runs" / "typed" / "study.json"
+    plan.write_text('{"schema": 2}')
+    with pytest.raises(InputError, match=r"study\.json: schema 2; this release writes 1"):
+        submit.command(arguments(typed))
+    assert plan.read_text() == '{"schema": 2}'
+    plan.write_text('{"schema": 1, "stu')
+    capsys.readouterr()
+    assert submit.command(arguments(typed)) == 0
+    assert "study.json: cannot be read as JSON" in capsys.readouterr().err
+
+
+def test_ranks_start_where_the_study_was_submitted(
+    typed: Path,
+    fake_training: Callable[[StudyFolder, str, str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Classes of the user's own may lie there."""
+    runs, elsewhere = typed.parent / "runs", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    hpcbench.submit(typed, out=runs)
+    study = StudyFolder(runs / "typed")
+    assert study.record().folder == str(Path.cwd())
+    shutil.rmtree(study.attempts(study.record().points[0].id)[0])
+    seen: list[Path | None] = []
+    run = launch.run
+    monkeypatch.setattr(launch, "run", lambda *a, **k: (seen.append(k["folder"]), run(*a, **k))[1])
+    here = Path.cwd()
+    monkeypatch.chdir(elsewhere)
+    resumed = {"also": [], "exclude": [], "repeat": False, "site": None, "json": False}
+    where = {"study": str(study.path), "out": runs}
+    assert resume.command(argparse.Namespace(**where, **resumed)) == 0
+    assert seen == [here]
 
 
 def test_the_calls_of_a_session(
