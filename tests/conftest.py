@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hpcbench.parallel.mpirun import find_launcher, launch_environment
 
@@ -53,6 +54,13 @@ warm_up = 10
 horizon = 1.0
 lyapunov_exponent = 1.5
 """
+
+
+# The same examples in every run, and no clock: a busy machine is no failure.
+settings.register_profile(
+    "quick", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("quick")
 
 
 class RunRanks(Protocol):
