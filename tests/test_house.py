@@ -128,9 +128,12 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("hpcbench.config.tree", "jobs.study.file"),
         ("hpcbench.config.tree", "submitit"),
         ("hpcbench.config.tree", "matplotlib"),
+        ("hpcbench.config.tree", "sims.systems.registry"),
         ("sims.schemes.rk4", "torch"),
+        ("sims.schemes.rk4", "submitit"),
         ("sims.schemes.rk4", "analysis.statistics.laws"),
         ("analysis.statistics.laws", "mpi4py"),
+        ("analysis.statistics.laws", "sims.systems.registry"),
         ("jobs.study.file", "matplotlib"),
         # upwards inside a package
         ("hpcbench.config.tree", "hpcbench.training.train"),

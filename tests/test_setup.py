@@ -131,32 +131,6 @@ def test_constraints_pin_every_installed_distribution() -> None:
 
 
 # -------------------------------------------------------------------------------- the contracts
-@pytest.mark.parametrize(
-    ("package", "statement", "contract"),
-    [
-        ("hpcbench", "import matplotlib", "the core knows no cluster and no plot"),
-        ("hpcbench", "import sims", "imports go one way"),
-        ("sims", "import torch", "the simulators need no deep learning"),
-        ("sims", "import submitit", "only jobs imports submitit"),
-        ("analysis", "import mpi4py", "the analysis reads records only"),
-        ("analysis", "import sims", "imports go one way"),
-        ("jobs", "import matplotlib", "only the analysis imports matplotlib"),
-    ],
-)
-def test_import_contracts_catch(
-    package: str, statement: str, contract: str, tmp_path: Path
-) -> None:
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name in PACKAGES:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(statement if name == package else "")
-    lint_imports = Path(sys.executable).with_name("lint-imports")
-    result = call([lint_imports, "--no-cache"], tmp_path, {"PYTHONPATH": str(tmp_path)})
-    assert result.returncode == 1, result.stdout
-    broken = [line for line in result.stdout.splitlines() if line.endswith("BROKEN")]
-    assert any(line.startswith(contract) for line in broken), result.stdout
-
-
 # ----------------------------------------------------------------------------------- the set-up
 def test_set_up_without_a_compiler(checkout: Path) -> None:
     result = set_up(checkout, PATH="/nonexistent", CXX="")

@@ -4,11 +4,13 @@ import sys
 from pathlib import Path
 
 if "submitit.core._submit" in sys.orig_argv:
-    import jobs.launch.command
+    import jobs.running.attempt
 
     FAKE = Path(__file__).resolve().parents[2] / "jobs" / "fake_train.py"
 
-    def argv(*arguments: str | Path) -> list[str]:
-        return [sys.executable, "-S", "-E", str(FAKE), *(str(word) for word in arguments)]
+    def argv(config: Path, dataset: Path, attempt: Path, resume: bool) -> list[str]:
+        words = ["train", config, "--data", dataset, "--out", attempt]
+        options = ["--resume"] if resume else []
+        return [sys.executable, "-S", "-E", str(FAKE), *map(str, words), *options]
 
-    jobs.launch.command.hpcbench_argv = argv
+    jobs.running.attempt.train_argv = argv
