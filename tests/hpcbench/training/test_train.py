@@ -346,7 +346,7 @@ def test_training_in_a_thread_works(tmp_path: Path, train_spec: Spec) -> None:
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(train, config, tmp_path / "run").result()
     assert result is not None
-    assert result["status"] == "done"
+    assert result.status == "done"
 
 
 def test_a_late_signal_does_not_lose_the_result(
