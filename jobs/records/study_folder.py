@@ -11,7 +11,7 @@ from hpcbench.config.toml_text import toml_text
 from hpcbench.console import message
 from hpcbench.errors import InputError, nearest
 from hpcbench.run.attempt import AttemptRecord, read_attempt
-from hpcbench.run.files import read_json
+from hpcbench.run.files import read_json, write_text
 from hpcbench.run.record import SCHEMA
 from jobs.records.study import PlannedResources, StudyRecord
 
@@ -76,11 +76,11 @@ class StudyFolder:
             if not config.exists():
                 new += 1
                 config.parent.mkdir(parents=True, exist_ok=True)
-                _write_text(config, toml_text(point.config))
+                write_text(config, toml_text(point.config))
         for dataset in plan.datasets.values():
             file = dataset.file(self.runs).with_suffix(".toml")
             if dataset.content and not file.exists():
-                _write_text(file, toml_text(dataset.content))
+                write_text(file, toml_text(dataset.content))
         definition = plan.study.model_dump(mode="json")
         StudyRecord(
             study=definition["study"],
@@ -176,9 +176,3 @@ def find_study(name: str, runs: Path) -> StudyFolder:
         f'"{name}": no study of this name in {runs}{nearest(name, known)}; '
         f"known: {', '.join(known) or 'none'}; start one with hpcbench submit STUDY.toml"
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
